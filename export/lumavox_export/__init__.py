@@ -1,0 +1,1 @@
+"""Lumavox export: trains, distils, quantizes and bundles small networks for NPUs."""
