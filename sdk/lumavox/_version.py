@@ -1,0 +1,3 @@
+"""The version of Lumavox, read by the build and by the runtime."""
+
+__version__ = "0.1.0"
