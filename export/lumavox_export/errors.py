@@ -1,0 +1,23 @@
+"""Errors of training and export, on top of the runtime's tree (``lumavox.errors``).
+
+    LumavoxError
+    ├── DatasetError     a dataset may not be used: a file is absent, altered, or without a licence
+    ├── GraphError       a network that cannot be exported as it is drawn
+    └── ParityError      two forms of one network differ by more than their tolerance
+"""
+
+from __future__ import annotations
+
+from lumavox.errors import LumavoxError
+
+
+class DatasetError(LumavoxError):
+    """A dataset may not be used: a file is absent, altered, or without a licence."""
+
+
+class GraphError(LumavoxError):
+    """A graph is wired wrongly, or holds something that a format or precision cannot express."""
+
+
+class ParityError(LumavoxError):
+    """Two forms of one network differ by more than the tolerance written in its contract."""
