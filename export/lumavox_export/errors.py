@@ -2,6 +2,8 @@
 
     LumavoxError
     ├── DatasetError     a dataset may not be used: a file is absent, altered, or without a licence
+    ├── RecipeError      a recipe that cannot be read, or asks for something impossible
+    ├── StageError       a stage lacks its input, cannot resume, or diverged
     ├── GraphError       a network that cannot be exported as it is drawn
     └── ParityError      two forms of one network differ by more than their tolerance
 """
@@ -21,3 +23,11 @@ class GraphError(LumavoxError):
 
 class ParityError(LumavoxError):
     """Two forms of one network differ by more than the tolerance written in its contract."""
+
+
+class RecipeError(LumavoxError):
+    """A recipe cannot be read or asks for something impossible."""
+
+
+class StageError(LumavoxError):
+    """A stage lacks its input, cannot resume, or diverged."""

@@ -1,0 +1,1 @@
+"""Training and validation material: dataset manifests, picture pairs, sound mixes."""

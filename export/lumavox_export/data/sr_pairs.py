@@ -1,0 +1,171 @@
+"""Training pairs for super-resolution: low-resolution and high-resolution luma, made once and kept.
+
+``clean`` pairs are antialiased reductions. ``streamed`` pairs come out of real encoders: every picture is
+made into a short pan, reduced by one of three kernels, encoded by H.264, HEVC or AV1 at one of several
+quality levels, and decoded; frames are taken at random phases of the group of pictures.
+
+A cache folder holds ``pairs.u8`` (all planes end to end) and ``pairs.json`` (their places); it is named by
+the digest of the settings and the data, so that nothing stale is ever used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..progress import progress
+from ..resize import KERNELS, resize, to_luma
+from .codec import encode_decode
+from .manifest import Dataset
+
+Luma = NDArray[np.uint8]
+CACHE_VERSION = 2  # raise when the making of pairs changes
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """Recipe section ``[data]``."""
+
+    datasets: tuple[str, ...]
+    content: str = "clean"  # "clean" | "streamed"
+    clean_share: float = 0.15  # of the "streamed" pairs
+    codecs: tuple[str, ...] = ("libx264", "libx265", "libsvtav1")
+    crf: tuple[int, ...] = (20, 24, 28, 32, 36)  # H.264 scale; other codecs are offset to like quality
+    views: int = 3  # encodes of each picture
+    frames: int = 3  # frames kept of each encode
+    view_height: int = 256  # low-resolution pixels
+    view_width: int = 352
+    seed: int = 1
+
+
+def pairs(settings: PairSettings, scale: int, datasets: Sequence[Dataset], cache: Path) -> Pairs:
+    """The pairs of these settings, from the cache or made now (minutes)."""
+    key = json.dumps([CACHE_VERSION, asdict(settings), scale, [d.digest for d in datasets]], sort_keys=True)
+    folder = cache / f"pairs-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if not (folder / "pairs.json").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, _make(settings, scale, datasets))
+    return Pairs(folder, scale)
+
+
+class Pairs:
+    """A cached set of pairs, mapped from disk."""
+
+    def __init__(self, folder: Path, scale: int) -> None:
+        self.scale = scale
+        places = json.loads((folder / "pairs.json").read_text())
+        data = np.memmap(folder / "pairs.u8", np.uint8, "r")
+        self.items: list[tuple[Luma, Luma]] = []
+        for start, height, width in places:
+            low = height * width
+            lr = data[start : start + low].reshape(height, width)
+            hr = data[start + low : start + low * (1 + scale**2)].reshape(scale * height, scale * width)
+            self.items.append((lr, hr))
+        sizes = np.array([lr.size for lr, _ in self.items], float)
+        self._weights = np.cumsum(sizes / sizes.sum())
+
+    def batch(self, rng: np.random.Generator, size: int, patch: int) -> tuple[Luma, Luma]:
+        """``(size, patch, patch)`` and ``(size, scale * patch, scale * patch)`` random crops, flipped and turned."""
+        scale = self.scale
+        lows = np.empty((size, patch, patch), np.uint8)
+        highs = np.empty((size, scale * patch, scale * patch), np.uint8)
+        for i, item in enumerate(np.searchsorted(self._weights, rng.random(size) * 0.999999)):
+            lr, hr = self.items[item]
+            y = int(rng.integers(lr.shape[0] - patch + 1))
+            x = int(rng.integers(lr.shape[1] - patch + 1))
+            low = lr[y : y + patch, x : x + patch]
+            high = hr[scale * y : scale * (y + patch), scale * x : scale * (x + patch)]
+            turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+            lows[i] = np.rot90(low[:, ::-1] if flip else low, turns)
+            highs[i] = np.rot90(high[:, ::-1] if flip else high, turns)
+        return lows, highs
+
+
+def reduce(hr: NDArray[np.float32], scale: int, kernel: str) -> Luma:
+    """Antialiased reduction, rounded to bytes."""
+    size = (hr.shape[0] // scale, hr.shape[1] // scale)
+    return np.asarray(np.clip(np.rint(resize(hr, size, kernel)), 0, 255), np.uint8)
+
+
+def pictures(dataset: Dataset) -> Iterator[NDArray[np.float32]]:
+    """Luma of every picture of a dataset, and of a few frames of every clip."""
+    import cv2
+
+    for entry in progress(dataset.entries, f"{dataset.name}"):
+        path = dataset.path(entry)
+        if path.suffix.lower() in {".mkv", ".mp4", ".webm", ".ts"}:
+            import av
+
+            with av.open(str(path)) as container:
+                for index, frame in enumerate(container.decode(video=0)):
+                    if index % 10 == 0:
+                        yield to_luma(frame.to_ndarray(format="rgb24"))
+            continue
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        yield to_luma(image[..., ::-1])
+
+
+def _make(
+    settings: PairSettings, scale: int, datasets: Sequence[Dataset]
+) -> Iterator[tuple[Luma, Luma]]:
+    rng = np.random.default_rng(settings.seed)
+    for dataset in datasets:
+        for picture in pictures(dataset):
+            height, width = (n // scale * scale for n in picture.shape)
+            hr = picture[:height, :width]
+            if settings.content == "clean":
+                yield reduce(hr, scale, "bicubic"), np.rint(hr).astype(np.uint8)
+                continue
+            for _ in range(settings.views):
+                yield from _streamed(settings, scale, hr, rng)
+
+
+def _streamed(
+    settings: PairSettings, scale: int, hr: NDArray[np.float32], rng: np.random.Generator
+) -> Iterator[tuple[Luma, Luma]]:
+    """Frames of one encoded pan over a picture."""
+    count = 12
+    reach = 5 * scale * count  # high-resolution pixels that the longest pan travels
+    height = min(settings.view_height * scale, hr.shape[0]) // (2 * scale) * (2 * scale)
+    width = min(settings.view_width * scale, max(hr.shape[1] - reach // 3, hr.shape[1] // 2))
+    width = width // (2 * scale) * (2 * scale)
+    room = np.array([hr.shape[0] - height, hr.shape[1] - width], float)
+    start, end = rng.random(2) * room, rng.random(2) * room
+    step = end - start
+    longest = np.abs(step).max()
+    if longest > reach:
+        end = start + step * reach / longest
+    kernel = str(rng.choice(list(KERNELS), p=[0.5, 0.3, 0.2]))
+    views, lows = [], []
+    for t in range(count):
+        y, x = np.rint(start + (end - start) * t / (count - 1)).astype(int)
+        view = hr[y : y + height, x : x + width]
+        views.append(np.rint(view).astype(np.uint8))
+        lows.append(reduce(view, scale, kernel))
+    if rng.random() >= settings.clean_share:
+        crf = int(rng.choice(settings.crf)) + int(rng.integers(-1, 2))
+        lows = encode_decode(lows, str(rng.choice(settings.codecs)), crf, int(rng.integers(6, 30)))
+    for index in rng.choice(count, settings.frames, replace=False):
+        yield lows[index], views[index]
+
+
+def _write(folder: Path, made: Iterator[tuple[Luma, Luma]]) -> None:
+    places, offset = [], 0
+    partial = folder / f"pairs.u8.{os.getpid()}"
+    with partial.open("wb") as file:
+        for lr, hr in made:
+            places.append((offset, *lr.shape))
+            for plane in (lr, hr):
+                file.write(np.ascontiguousarray(plane).tobytes())
+                offset += plane.size
+    partial.replace(folder / "pairs.u8")
+    index = folder / f"pairs.json.{os.getpid()}"
+    index.write_text(json.dumps(places))
+    index.replace(folder / "pairs.json")
