@@ -1,0 +1,123 @@
+"""What this machine can do with this installation, and why not the rest.
+
+`capabilities()` asks each backend, each shipped bundle and the media libraries; it opens no model, so it
+is cheap enough for a settings page. It is not a benchmark and it promises no speed.
+
+    caps = lumavox.capabilities()
+    caps.backends                      # one Probe each: usable or not, with the reason
+    [m.id for m in caps.models if m.task == "sr" and m.usable]
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lumavox._version import __version__
+from lumavox.errors import BundleError
+
+if TYPE_CHECKING:
+    from lumavox.backends.base import Probe
+
+__all__ = ["Capabilities", "MediaCapability", "ModelCapability", "capabilities"]
+
+
+@dataclass(frozen=True)
+class ModelCapability:
+    """One bundle found: what it does, and whether an engine on this machine can run it.
+
+    ``scale`` is a picture magnification (task ``sr``), ``rate_hz`` the network's sample rate (task
+    ``de``); a member that does not apply is ``None``. ``reason`` says why the model is usable or not.
+    """
+
+    id: str
+    usable: bool
+    reason: str
+    path: str
+    version: str | None = None
+    task: str | None = None
+    scale: float | None = None
+    rate_hz: int | None = None
+    delay_frames: int | None = None
+    delay_samples: int | None = None
+    variants: tuple[str, ...] = ()
+    signed_by: str | None = None
+
+
+@dataclass(frozen=True)
+class MediaCapability:
+    """Whether files can be read and written here; ``reason`` names the absent packages and the cure."""
+
+    usable: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What `capabilities` found; ``pixel_formats`` are names of `lumavox.picture.PixelFormat`."""
+
+    version: str
+    backends: tuple[Probe, ...]
+    models: tuple[ModelCapability, ...]
+    pixel_formats: tuple[str, ...]
+    levels: tuple[str, ...]
+    media: MediaCapability
+
+
+def capabilities() -> Capabilities:
+    """The backends, models, formats and media support of this installation. Raises nothing of its own:
+    a broken bundle or engine is reported with its reason."""
+    from lumavox import backends, catalog
+    from lumavox.picture import PixelFormat
+
+    probes = tuple(backend.probe() for backend in backends.available())
+    engines = {backends.get(p.backend).engine for p in probes if p.usable}
+    return Capabilities(
+        version=__version__,
+        backends=probes,
+        models=tuple(_model(path, engines) for path in catalog.shipped_bundles()),
+        pixel_formats=tuple(f.name for f in PixelFormat),
+        levels=("off", "low", "medium", "high", "max"),
+        media=_media(),
+    )
+
+
+def _model(path: Path, engines: Collection[str]) -> ModelCapability:
+    from lumavox.bundle import Bundle
+
+    try:
+        bundle = Bundle.open(path)
+    except BundleError as error:
+        return ModelCapability(id=path.parent.name, usable=False, reason=str(error), path=str(path))
+    needed = sorted({v.engine for v in bundle.variants})
+    usable = sorted(set(needed) & set(engines))
+    if usable:
+        reason = f"runs on {', '.join(usable)}"
+    else:
+        reason = f"needs an engine for {' or '.join(needed)}: see `lumavox probe`"
+    sr, de = bundle.task == "sr", bundle.task == "de"
+    return ModelCapability(
+        id=bundle.id,
+        usable=bool(usable),
+        reason=reason,
+        path=str(path),
+        version=bundle.version,
+        task=bundle.task,
+        scale=bundle.front_end.get("scale") if sr else None,
+        rate_hz=bundle.front_end.get("rate_hz") if de else None,
+        delay_frames=bundle.delay_frames if sr else None,
+        delay_samples=bundle.delay_samples if de else None,
+        variants=tuple(v.name for v in bundle.variants),
+        signed_by=bundle.signed_by,
+    )
+
+
+def _media() -> MediaCapability:
+    absent = [name for name in ("av", "soundfile") if importlib.util.find_spec(name) is None]
+    if absent:
+        cure = 'install them with: pip install "lumavox[media]"'
+        return MediaCapability(False, f"absent: {', '.join(absent)}; {cure}")
+    return MediaCapability(True, "av and soundfile are installed")
