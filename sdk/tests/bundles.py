@@ -1,0 +1,165 @@
+"""Tiny signed bundles for tests: engine "virtual", one for each task. Not a test itself.
+
+    path = sr_bundle(tmp_path)                      # x2, int8 luma, any size, nearest-neighbour golden vector
+    path = de_bundle(tmp_path)                      # 96 bands in, 96 mask values out, one state
+    Bundle.open(path, trusted_keys=trusted())
+
+``model`` is the program of the virtual engine as a JSON value, stored as the model file; the default
+repeats pixels (sr) or passes all bands (de). The key is made anew in each test run.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from lumavox.bundle import Golden, Provenance, StateSpec, TensorSpec, Variant
+from lumavox.bundle_writer import write_bundle
+from lumavox.signing import SigningKey, TrustedKeys
+
+CARD = "# A model for tests\n"
+SR_FRONT_END = {"scale": 2, "plane": "luma", "bit_depth": 8, "receptive_field": 1}
+DE_FRONT_END: dict[str, object] = {"rate_hz": 48000, "window": 1440, "hop": 720, "bands": 96}
+
+
+@lru_cache(maxsize=1)
+def signing_key() -> SigningKey:
+    """The key that signs the bundles of this test run."""
+    return SigningKey.generate()
+
+
+def trusted() -> TrustedKeys:
+    """What verifies them."""
+    return TrustedKeys.of(signing_key().public_pem())
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    """The bytes of an npz file."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def sr_variant(
+    name: str = "any-int8-virtual", *, content: str = "any", scale: int = 2, dynamic: bool = True
+) -> Variant:
+    """int8 luma (byte - 128) in and out, NHWC; 8x8 pixels if not dynamic."""
+    quantized = {"dtype": "int8", "layout": "NHWC", "scale": 1 / 255, "zero_point": -128}
+    low, high = (-1, -1) if dynamic else (8, 8 * scale)
+    return Variant(
+        name=name,
+        file=f"variants/{name}.json",
+        engine="virtual",
+        precision="int8",
+        content=content,
+        dynamic=dynamic,
+        inputs=(TensorSpec(name="luma", shape=(1, low, low, 1), **quantized),),
+        outputs=(TensorSpec(name="enlarged", shape=(1, high, high, 1), **quantized),),
+        golden=Golden(file=f"golden/{name}.npz", max_lsb=1),
+        operators={"RESIZE_NEAREST_NEIGHBOR": 1},
+    )
+
+
+def sr_bundle(
+    folder: Path,
+    *,
+    name: str = "tiny",
+    scale: int = 2,
+    contents: Sequence[str] = ("any",),
+    dynamic: bool = True,
+    delay_frames: int = 0,
+    model: object = None,
+    golden: dict[str, np.ndarray] | None = None,
+    key: SigningKey | None | bool = True,
+    **fields: object,
+) -> Path:
+    """Write ``folder/sr/<name>/bundle`` with one variant per entry of ``contents``.
+
+    The golden vector is nearest-neighbour upscaling unless ``golden`` is given. ``key`` True signs with
+    ``signing_key()``, None leaves it unsigned. Further ``fields`` go to ``write_bundle``.
+    """
+    variants = [sr_variant(f"{c}-int8-virtual", content=c, scale=scale, dynamic=dynamic) for c in contents]
+    if golden is None:
+        luma = np.arange(64, dtype=np.int8).reshape(1, 8, 8, 1) * 2 - 64
+        golden = {"luma": luma, "enlarged": luma.repeat(scale, axis=1).repeat(scale, axis=2)}
+    program = {"program": "repeat", "scale": scale} if model is None else model
+    return _write(
+        folder, f"sr/{name}", variants, program, golden, key,
+        front_end=SR_FRONT_END | {"scale": scale}, delay_frames=delay_frames, **fields,
+    )  # fmt: skip
+
+
+def de_variant(
+    name: str = "any-float32-virtual", *, bands: int = 96, state_shape: tuple[int, ...] = (1, 1, 1, 8)
+) -> Variant:
+    """Float features (1, 1, 1, bands) in, mask of that shape out, one state of one frame."""
+    plain = {"dtype": "float32", "layout": "NHWC"}
+    return Variant(
+        name=name,
+        file=f"variants/{name}.json",
+        engine="virtual",
+        precision="float32",
+        content="any",
+        dynamic=False,
+        inputs=(
+            TensorSpec(name="features", shape=(1, 1, 1, bands), **plain),
+            TensorSpec(name="state_in", shape=state_shape, **plain),
+        ),
+        outputs=(
+            TensorSpec(name="mask", shape=(1, 1, 1, bands), **plain),
+            TensorSpec(name="state_out", shape=state_shape, **plain),
+        ),
+        states=(StateSpec(input="state_in", output="state_out", delay_frames=1),),
+        golden=Golden(file=f"golden/{name}.npz", max_abs=1e-5),
+        operators={"IDENTITY": 1},
+    )
+
+
+def de_bundle(
+    folder: Path,
+    *,
+    name: str = "tiny",
+    front_end: dict[str, object] | None = None,
+    delay_samples: int = 1440,
+    mask: float = 1.0,
+    model: object = None,
+    golden: dict[str, np.ndarray] | None = None,
+    key: SigningKey | None | bool = True,
+    **fields: object,
+) -> Path:
+    """Write ``folder/de/<name>/bundle`` with one float variant whose mask is ``mask`` in every band."""
+    front_end = DE_FRONT_END | (front_end or {})
+    variant = de_variant(bands=int(str(front_end["bands"])))
+    shapes = {tensor.name: tensor.shape for tensor in variant.inputs + variant.outputs}
+    if golden is None:
+        golden = {n: np.zeros(shape, np.float32) for n, shape in shapes.items()}
+        golden["features"] += np.float32(0.5)
+        golden["mask"] += np.float32(mask)
+    program = {"program": "constant", "values": {"mask": mask, "state_out": 0.0}} if model is None else model
+    return _write(
+        folder, f"de/{name}", [variant], program, golden, key,
+        front_end=front_end, delay_samples=delay_samples, **fields,
+    )  # fmt: skip
+
+
+def _write(
+    folder: Path,
+    id: str,
+    variants: Sequence[Variant],
+    program: object,
+    golden: dict[str, np.ndarray],
+    key: SigningKey | None | bool,
+    **fields: object,
+) -> Path:
+    files = {variant.file: json.dumps(program).encode() for variant in variants}
+    files |= {variant.golden.file: npz(**golden) for variant in variants}
+    settings = {"version": "0.1.0", "provenance": Provenance(), "card": CARD} | fields
+    return write_bundle(
+        folder / id / "bundle", id=id, variants=variants, files=files,
+        key=signing_key() if key is True else (key or None), **settings,
+    )  # fmt: skip
