@@ -108,7 +108,7 @@ class Variant:
             if state.output not in outputs:
                 raise OptionError.unknown("output", state.output, outputs, "states")
             fed, kept = inputs[state.input], outputs[state.output]
-            same = dataclasses.replace(fed, name="") == dataclasses.replace(kept, name="")
+            same = dataclasses.replace(fed, name=kept.name) == kept
             _require(same, f"state {fed.name!r} and {kept.name!r} differ in shape or quantization")
         _require(_distinct([state.input for state in self.states]), "a state input is fed twice")
 

@@ -4,7 +4,7 @@
     path = de_bundle(tmp_path)                      # 96 bands in, 96 mask values out, one state
     Bundle.open(path, trusted_keys=trusted())
 
-``model`` is the program of the virtual engine as a JSON value, stored as the model file; the default
+``model`` is the script of the virtual engine (lumavox.backends.virtual), the model file; the default
 repeats pixels (sr) or passes all bands (de). The key is made anew in each test run.
 """
 
@@ -87,7 +87,7 @@ def sr_bundle(
     if golden is None:
         luma = np.arange(64, dtype=np.int8).reshape(1, 8, 8, 1) * 2 - 64
         golden = {"luma": luma, "enlarged": luma.repeat(scale, axis=1).repeat(scale, axis=2)}
-    program = {"program": "repeat", "scale": scale} if model is None else model
+    program = {"op": "nearest", "scale": scale} if model is None else model
     return _write(
         folder, f"sr/{name}", variants, program, golden, key,
         front_end=SR_FRONT_END | {"scale": scale}, delay_frames=delay_frames, **fields,
@@ -140,7 +140,7 @@ def de_bundle(
         golden = {n: np.zeros(shape, np.float32) for n, shape in shapes.items()}
         golden["features"] += np.float32(0.5)
         golden["mask"] += np.float32(mask)
-    program = {"program": "constant", "values": {"mask": mask, "state_out": 0.0}} if model is None else model
+    program = {"op": "mask", "value": mask} if model is None else model
     return _write(
         folder, f"de/{name}", [variant], program, golden, key,
         front_end=front_end, delay_samples=delay_samples, **fields,
