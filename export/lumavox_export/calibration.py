@@ -84,10 +84,12 @@ def _sigmoid_quant(dtype: str) -> TensorQuant:
 
 def _quant_for(span: Range, dtype: str) -> TensorQuant:
     low, high = min(span[0], 0.0), max(span[1], 0.0)  # zero is exact: padding and ReLU need it
+    if high - low < 1e-5:
+        high = 1.0  # never anything but zero: engines refuse the tiny scale that it would give
     qmin, qmax = LIMITS[dtype]
     if dtype == "int16":
-        return TensorQuant(dtype, _float32(max(-low, high, 1e-6) / qmax), 0)
-    scale = _float32(max(high - low, 1e-6) / (qmax - qmin))
+        return TensorQuant(dtype, _float32(max(-low, high) / qmax), 0)
+    scale = _float32((high - low) / (qmax - qmin))
     return TensorQuant(dtype, scale, int(np.clip(round(qmin - low / scale), qmin, qmax)))
 
 

@@ -196,9 +196,10 @@ class Graph:
 
     def __post_init__(self) -> None:
         shapes = self.shapes
+        made = [op.output for op in self.ops]
         for port in self.outputs:
-            if port.name not in shapes:
-                raise GraphError(f"output {port.name!r} is made by no operator (made: {', '.join(shapes)})")
+            if port.name not in made:
+                raise GraphError(f"output {port.name!r} is made by no operator (made: {', '.join(made)})")
             if port.shape != shapes[port.name]:
                 raise GraphError(f"output {port.name!r} is {shapes[port.name]}, but declared as {port.shape}")
         inputs, outputs = {p.name: p for p in self.inputs}, {p.name: p for p in self.outputs}

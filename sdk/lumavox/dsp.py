@@ -122,15 +122,19 @@ class BandFrontEnd:
 
     def features(self, spectrum: Complex, level: RunningLevel) -> Float:
         """Network features ``(bands,)`` of one spectrum ``(bins,)``; advances ``level``."""
-        lower = spectrum[: self.top_bin + 1]
-        power = (lower.real**2 + lower.imag**2) @ self.analysis
-        scaled = power / level.update(float(power.mean()))
-        return np.minimum(scaled ** (self.power / 2), self.feature_max).astype(np.float32)
+        return self.features_of(spectrum[None], level)[0]
 
-    def features_of(self, spectra: Complex) -> Float:
-        """Network features ``(frames, bands)`` of whole-signal spectra ``(frames, bins)``, from a fresh level."""
-        level = self.level()
-        return np.stack([self.features(s, level) for s in spectra])
+    def features_of(self, spectra: Complex, level: RunningLevel | None = None) -> Float:
+        """Network features ``(frames, bands)`` of successive spectra ``(frames, bins)``.
+
+        Advances ``level``; without one, the frames begin a new signal.
+        """
+        level = level or self.level()
+        lower = spectra[:, : self.top_bin + 1]
+        power = (lower.real**2 + lower.imag**2) @ self.analysis
+        levels = np.array([level.update(float(p)) for p in power.mean(1)], np.float32)
+        scaled = (power / levels[:, None]) ** np.float32(self.power / 2)
+        return np.minimum(scaled, np.float32(self.feature_max))
 
     def expand(self, mask: Float) -> Float:
         """Bin gains ``(..., bins)`` of a band mask ``(..., bands)``."""

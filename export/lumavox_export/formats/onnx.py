@@ -78,7 +78,7 @@ class _Writer:
         return output
 
     def initializer(self, name: str, value: NDArray[Any]) -> str:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.initializers.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
 
     def scales(self, name: str, quant: TensorQuant) -> list[str]:

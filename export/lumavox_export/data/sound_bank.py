@@ -1,0 +1,86 @@
+"""Sound files decoded once to 16-bit mono at one rate and mapped from disk, drawn by group.
+
+Groups (one voice, one piece) are drawn evenly, then a file within the group: one reader with many files must
+not become most of the training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..progress import progress
+from .manifest import Dataset
+
+CACHE_VERSION = 1
+
+
+def read_mono(path: Path, rate_hz: int) -> NDArray[np.float32]:
+    """A sound file, channels averaged (the mid signal), resampled; ``(samples,)``."""
+    import soundfile
+    import soxr
+
+    data, native = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = data.mean(1)
+    return np.asarray(soxr.resample(mono, native, rate_hz, "VHQ") if native != rate_hz else mono, np.float32)
+
+
+class SoundBank:
+    """All files of some datasets at ``rate_hz``."""
+
+    def __init__(self, datasets: Sequence[Dataset], rate_hz: int, cache: Path) -> None:
+        key = json.dumps([CACHE_VERSION, rate_hz, [d.digest for d in datasets]])
+        folder = cache / f"sound-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        if not (folder / "index.json").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            _decode(datasets, rate_hz, folder)
+        self.rate_hz = rate_hz
+        self._data = np.memmap(folder / "sound.s16", np.int16, "r")
+        self.groups: dict[str, list[tuple[int, int]]] = json.loads((folder / "index.json").read_text())
+        self.names = sorted(self.groups)
+        self.seconds = sum(length for files in self.groups.values() for _, length in files) / rate_hz
+
+    def draw(
+        self, rng: np.random.Generator, samples: int, group: str | None = None, loop: bool = False
+    ) -> NDArray[np.float32]:
+        """Up to ``samples`` from a random place of a random file of a group (random if None).
+
+        With ``loop`` shorter files are repeated to full length.
+        """
+        files = self.groups[group or self.names[int(rng.integers(len(self.names)))]]
+        lengths = np.array([length for _, length in files], float)
+        start, length = files[int(rng.choice(len(files), p=lengths / lengths.sum()))]
+        offset = int(rng.integers(max(1, length - samples + 1)))
+        out = self._data[start + offset : start + min(length, offset + samples)].astype(np.float32) / 32768
+        if loop and len(out) < samples:
+            out = np.resize(out, samples)
+        return out
+
+    def group(self, rng: np.random.Generator) -> str:
+        """A random group."""
+        return self.names[int(rng.integers(len(self.names)))]
+
+
+def _decode(datasets: Sequence[Dataset], rate_hz: int, folder: Path) -> None:
+    index: dict[str, list[tuple[int, int]]] = {}
+    offset = 0
+    partial = folder / f"sound.{os.getpid()}"
+    with partial.open("wb") as file:
+        for dataset in datasets:
+            for entry in progress(dataset.entries, f"decoding {dataset.name}"):
+                samples = read_mono(dataset.path(entry), rate_hz)
+                peak = max(float(np.abs(samples).max(initial=0)), 1e-9)
+                data = np.rint(samples * min(1.0, 0.999 / peak) * 32767).astype(np.int16)
+                file.write(data.tobytes())
+                index.setdefault(entry.group or entry.file, []).append((offset, len(data)))
+                offset += len(data)
+    partial.replace(folder / "sound.s16")
+    listing = folder / f"index.{os.getpid()}"
+    listing.write_text(json.dumps(index))
+    listing.replace(folder / "index.json")

@@ -1,0 +1,102 @@
+"""Streaming dialog mask over bands: convolutions whose weights are shared along frequency.
+
+96 bands become 24 positions of ``channels``. Each block mixes in time (three causal taps, dilated) and then
+along frequency; a global path sees all positions at once and gives its finding back to every position. The
+head gives one mask value per band. Sharing weights over frequency learns from several times less sound than
+a network with bands as channels.
+
+One definition for training (whole signals), for streaming (one frame a call, explicit states: every state
+is a block's own input some frames ago) and for export (``to_graph``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lumavox.errors import OptionError
+
+if TYPE_CHECKING:
+    pass
+
+TAPS = 3  # time taps of every causal convolution
+
+
+@dataclass(frozen=True)
+class Network:
+    """Recipe section ``[network]`` of this family."""
+
+    bands: int = 96
+    positions: int = 24
+    channels: int = 32
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)  # frames, one block each
+    frequency_dilations: tuple[int, ...] = (1, 2, 4, 1, 2)  # positions, one per block
+    global_after: int = 2  # blocks before the global path
+    global_channels: int = 48
+    global_dilations: tuple[int, ...] = (8, 32)  # frames
+
+    def __post_init__(self) -> None:
+        if self.bands % self.positions:
+            raise OptionError(f"bands {self.bands} must be a multiple of positions {self.positions}")
+        if len(self.dilations) != len(self.frequency_dilations):
+            raise OptionError("dilations and frequency_dilations must have one entry per block")
+
+    def build(self) -> BandMask:
+        """The network with fresh weights."""
+        return BandMask(self)
+
+
+class CausalTaps(nn.Module):
+    """Convolution over ``TAPS`` frames, ``dilation`` apart, the last of them the present one."""
+
+    def __init__(self, fan_in: int, fan_out: int, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.conv = nn.Conv2d(fan_in, fan_out, (TAPS, 1), dilation=(dilation, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, channels, frames, positions)``; zeros before the first frame."""
+        return functional.relu(self.conv(functional.pad(x, (0, 0, (TAPS - 1) * self.dilation, 0))))
+
+
+class BandMask(nn.Module):
+    """Features ``(batch, frames, bands)`` to mask logits of the same shape; sigmoid gives the mask."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        width, group = network.channels, network.bands // network.positions
+        self.stem = nn.Conv2d(1, width, (1, 2 * group), stride=(1, group), padding=(0, group // 2))
+        self.place = nn.Parameter(torch.zeros(1, width, 1, network.positions))
+        self.time = nn.ModuleList(CausalTaps(width, width, d) for d in network.dilations)
+        self.frequency = nn.ModuleList(
+            nn.Conv2d(width, width, (1, 3), padding=(0, d), dilation=(1, d)) for d in network.frequency_dilations
+        )
+        wide = network.global_channels
+        self.gather = nn.Conv2d(width, wide, (1, network.positions))
+        self.context = nn.ModuleList(CausalTaps(wide, wide, d) for d in network.global_dilations)
+        self.spread = nn.Conv2d(wide, width, 1)
+        self.head = nn.Conv2d(width, group, 1)
+        with torch.no_grad():
+            for conv in [*self.frequency, self.spread]:
+                conv.weight.mul_(0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Whole signals; frame ``t`` of the result depends on frames up to ``t`` only."""
+        x = functional.relu(self.stem(features[:, None])) + self.place
+        for index, (time, frequency) in enumerate(zip(self.time, self.frequency, strict=True)):
+            if index == self.network.global_after:
+                x = x + self._global(x)
+            x = x + frequency(time(x))
+        logits = self.head(x)  # (batch, group, frames, positions); band = position * group + channel
+        return logits.permute(0, 2, 3, 1).flatten(2)
+
+    def _global(self, x: Tensor) -> Tensor:
+        g = functional.relu(self.gather(x))
+        for layer in self.context:
+            g = layer(g)
+        return self.spread(g)
