@@ -155,6 +155,7 @@ def diagnose() -> Diagnosis:
             *wrong_combinations(installed),
             *(_unusable_model(m) for m in found.models if not m.usable),
             *_no_engine(found.backends),
+            *_no_models(found.models),
         ),
     )
 
@@ -204,7 +205,9 @@ def _library(name: str, installed: Mapping[str, str]) -> Library:
     distributions = LIBRARIES[name]
     distribution = next((d for d in distributions if d in installed), distributions[0])
     spec = importlib.util.find_spec(name)
-    path = str(Path(spec.origin).parent) if spec and spec.origin else None
+    path = None
+    if spec and spec.origin:  # a package is named by its folder, a single module by its file
+        path = str(Path(spec.origin).parent) if spec.submodule_search_locations else spec.origin
     return Library(name, distribution, installed.get(distribution), path)
 
 
@@ -227,6 +230,13 @@ def _no_engine(probes: tuple[Probe, ...]) -> list[Problem]:
     if any(p.usable and p.backend != "virtual" for p in probes):
         return []
     return [Problem("no inference engine is usable, so nothing is enhanced", 'pip install "lumavox[litert]"')]
+
+
+def _no_models(models: tuple[ModelCapability, ...]) -> list[Problem]:
+    if models:
+        return []
+    cure = "install a wheel, which carries the models, or set LUMAVOX_MODELS to a folder of bundles"
+    return [Problem("no models are installed", cure)]
 
 
 def _without_home(text: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import types
 
 import pytest
 
+from bundles import sr_bundle
 from lumavox import cli
 from lumavox._version import __version__
 from lumavox.cli import _output
@@ -146,8 +150,6 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 
 @pytest.mark.parametrize("name", REPORTING)
 def test_every_reporting_subcommand_has_json(name):
-    import argparse
-
     parser = argparse.ArgumentParser()
     cli.command(name).add_arguments(parser)
     assert "--json" in parser._option_string_actions
@@ -168,6 +170,132 @@ def test_probe_says_of_each_backend_whether_it_is_usable_and_why(capsys):
     assert cli.main(["probe"]) == 0
     text = capsys.readouterr().out
     assert all(b["backend"] in text for b in found["backends"])
+
+
+def test_doctor_reports_the_same_as_json_and_as_text(capsys):
+    code, found = report(capsys, "doctor")
+    assert code == int(bool(found["problems"]))
+    assert found["version"] == __version__
+    assert found["cpu"]["cores"] >= 1
+    assert {lib["name"] for lib in found["libraries"]} >= {"numpy", "cv2", "cryptography"}
+    cli.main(["doctor"])
+    text = capsys.readouterr().out
+    assert text.startswith(f"lumavox   {__version__}\n")
+    assert all(p["cure"] in text for p in found["problems"])
+
+
+@pytest.fixture
+def catalogued(sr_path, trusted, tmp_path, monkeypatch):
+    """A folder of bundles in which ``sr/tiny`` is found, signed by a key that is trusted."""
+    shutil.copytree(sr_path, tmp_path / "sr/tiny/bundle")
+    monkeypatch.setenv("LUMAVOX_MODELS", str(tmp_path))
+    monkeypatch.setattr("lumavox.signing.TrustedKeys.shipped", lambda: trusted)
+    return tmp_path / "sr/tiny/bundle"
+
+
+def test_models_lists_what_is_found_and_who_signed_it(catalogued, signing_key, capsys):
+    code, found = report(capsys, "models")
+    assert code == 0
+    tiny = next(m for m in found["models"] if m["id"] == "sr/tiny")
+    assert tiny["signed_by"] == signing_key.key_id
+    assert tiny["task"] == "sr"
+    assert tiny["path"] == str(catalogued)
+    assert tiny["delay_frames"] == 0
+    assert "delay_samples" not in tiny
+    assert [v["name"] for v in tiny["variants"]] == ["any-int8-virtual"]
+    assert cli.main(["models"]) == 0
+    assert "sr/tiny" in capsys.readouterr().out
+
+
+def test_models_shows_a_refused_bundle_with_the_reason_and_fails(catalogued, capsys):
+    (catalogued / "card.md").write_text("altered")
+    code, found = report(capsys, "models")
+    assert code == 1
+    (refused,) = [r for r in found["refused"] if r["path"] == str(catalogued)]
+    assert "card.md" in refused["reason"]
+
+
+def results(found: dict) -> dict[str, str]:
+    return {check["name"]: check["result"] for check in found["checks"]}
+
+
+def test_verify_accepts_a_good_bundle_and_lists_each_check(catalogued, capsys):
+    code, found = report(capsys, "verify", "sr/tiny")
+    assert code == 0
+    assert found["accepted"] is True
+    assert results(found) == {
+        "files": "passed",
+        "signature": "passed",
+        "digests": "passed",
+        "contents": "passed",
+        "golden any-int8-virtual": "passed",
+    }
+    assert cli.main(["verify", str(catalogued)]) == 0
+    assert capsys.readouterr().out.endswith("accepted\n")
+
+
+def test_verify_refuses_an_altered_bundle_and_names_the_file(catalogued, capsys):
+    (catalogued / "card.md").write_text("altered")
+    code, found = report(capsys, "verify", str(catalogued))
+    assert code == 1
+    assert found["accepted"] is False
+    assert results(found) == {"files": "passed", "signature": "passed", "digests": "refused"}
+    assert "card.md" in found["checks"][-1]["detail"]
+
+
+def test_verify_refuses_a_stranger_s_signature_unless_the_key_is_given(
+    sr_path, signing_key, tmp_path, capsys
+):
+    code, found = report(capsys, "verify", str(sr_path))
+    assert code == 1
+    assert results(found) == {"files": "passed", "signature": "refused"}
+    key = tmp_path / "release.pem"
+    key.write_bytes(signing_key.public_pem())
+    code, found = report(capsys, "verify", str(sr_path), "--key", str(key))
+    assert code == 0
+    assert signing_key.key_id in json.dumps(found["checks"])
+
+
+def test_verify_accepts_an_unsigned_bundle_only_when_told(tmp_path, capsys):
+    path = str(sr_bundle(tmp_path, key=None))
+    assert results(report(capsys, "verify", path)[1])["signature"] == "refused"
+    code, found = report(capsys, "verify", path, "--allow-unsigned")
+    assert code == 0
+    assert "unsigned" in found["checks"][1]["detail"]
+
+
+def test_verify_refuses_a_truncated_zip(tmp_path, capsys):
+    path = tmp_path / "cut.zip"
+    path.write_bytes(b"PK\x03\x04 and then nothing")
+    code, found = report(capsys, "verify", str(path))
+    assert code == 1
+    assert results(found) == {"files": "refused"}
+
+
+def test_verify_refuses_a_model_that_misses_its_golden_vector(tmp_path, trusted, monkeypatch, capsys):
+    monkeypatch.setattr("lumavox.signing.TrustedKeys.shipped", lambda: trusted)
+    path = sr_bundle(tmp_path, model={"op": "nearest", "scale": 2, "wrong_at": [0]})
+    code, found = report(capsys, "verify", str(path))
+    assert code == 1
+    assert results(found)["golden any-int8-virtual"] == "refused"
+
+
+def test_verify_says_which_golden_vectors_could_not_be_run(catalogued, monkeypatch, capsys):
+    """An engine that is absent is no fault of the bundle, and is not shown as passed either."""
+    from lumavox import backends
+
+    real = backends.get("virtual")
+    probe = dataclasses.replace(real.probe(), usable=False, reason="not here")
+    absent = types.SimpleNamespace(name="virtual", engine="virtual", probe=lambda: probe)
+    monkeypatch.setattr(backends, "available", lambda: [absent])
+    code, found = report(capsys, "verify", "sr/tiny")
+    assert code == 0
+    assert results(found)["golden any-int8-virtual"] == "not run"
+
+
+def test_verify_of_a_name_that_is_not_there_is_wrong_use_and_names_the_nearest(catalogued, capsys):
+    assert cli.main(["verify", "sr/tinny"]) == 2
+    assert "did you mean 'sr/tiny'?" in one_line(capsys.readouterr().err)
 
 
 def test_json_leaves_out_what_is_not_known():

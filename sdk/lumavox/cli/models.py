@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from lumavox.cli._output import add_json_flag, print_json, table
 
@@ -62,7 +63,9 @@ def run(args: argparse.Namespace) -> int:
     return int(bool(refused))
 
 
-def _row(model: dict) -> tuple[object, ...]:
-    delay = f"{model['delay_frames']} frames" if model["task"] == "sr" else f"{model['delay_samples']} samples"
+def _row(model: dict[str, Any]) -> tuple[object, ...]:
+    delay = (
+        f"{model['delay_frames']} frames" if model["task"] == "sr" else f"{model['delay_samples']} samples"
+    )
     variants = ", ".join(f"{v['name']} ({v['bytes'] / 1000:.0f} kB)" for v in model["variants"])
     return (model["id"], model["version"], model["task"], delay, model["signed_by"] or "nobody", variants)
