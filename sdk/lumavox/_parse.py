@@ -77,7 +77,7 @@ def parse(
 def plain(value: object) -> Any:
     """The inverse of ``parse``: dataclasses to dicts without absent fields, tuples to lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        fields = {key: getattr(value, field.name) for key, field in _fields(type(value)).items()}
         return {name: plain(item) for name, item in fields.items() if item is not None}
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
@@ -125,7 +125,7 @@ class _Parser:
     def dataclass(self, kind: Any, value: object, key: str) -> Any:
         items = self.named(value, key)
         hints = typing.get_type_hints(kind)
-        fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+        fields = _fields(kind)
         for name in items:
             if name not in fields:
                 raise self.fail(key, unknown_message("key", name, fields))
@@ -133,7 +133,10 @@ class _Parser:
             required = field.default is field.default_factory is dataclasses.MISSING
             if name not in items and required:
                 raise self.fail(key, f"the key {name!r} is missing (known: {', '.join(sorted(fields))})")
-        found = {name: self.value(hints[name], item, _join(key, name)) for name, item in items.items()}
+        found = {
+            fields[name].name: self.value(hints[fields[name].name], item, _join(key, name))
+            for name, item in items.items()
+        }
         try:
             return kind(**found)
         except ValueError as cause:
@@ -184,6 +187,11 @@ class _Parser:
         if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
             raise self.fail(key, f"expected {_WORDS[kind]}, got {_shown(value)}")
         return value
+
+
+def _fields(kind: Any) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a dataclass by key: the name, or ``metadata={"key": ...}`` where Python forbids it."""
+    return {field.metadata.get("key", field.name): field for field in dataclasses.fields(kind) if field.init}
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
