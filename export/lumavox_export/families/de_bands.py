@@ -12,7 +12,7 @@ is a block's own input some frames ago) and for export (``to_graph``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from lumavox.errors import OptionError
 
-if TYPE_CHECKING:
-    pass
+from ..graph import Add, Concat, Constant, Conv2D, Graph, Op, Port, Sigmoid, State
+
 
 TAPS = 3  # time taps of every causal convolution
 
@@ -100,3 +100,58 @@ class BandMask(nn.Module):
         for layer in self.context:
             g = layer(g)
         return self.spread(g)
+
+    def to_graph(self) -> Graph:
+        """One frame per call: features (1, 1, bands, 1) to the mask (1, 1, positions, bands / positions)."""
+        network = self.network
+        draw = _Drawing()
+        draw.inputs.append(Port("features", (1, 1, network.bands, 1)))
+        group = network.bands // network.positions
+        x = draw.conv("features", "stem", self.stem, stride=(1, group), activation="relu")
+        place = self.place.detach().cpu().numpy().transpose(0, 2, 3, 1).copy()
+        draw.ops += [Constant("place", place), Add(x, "place", "now0")]
+        x = "now0"
+        for index, (time, frequency) in enumerate(zip(self.time, self.frequency, strict=True)):
+            if index == network.global_after:
+                g = draw.conv(x, "gather", self.gather, padding="valid", activation="relu")
+                for j, layer in enumerate(self.context):
+                    g = draw.taps(g, f"context{j}", layer, (1, 1, 1, network.global_channels))
+                draw.ops.append(Add(x, draw.conv(g, "spread", self.spread), "informed"))
+                x = "informed"
+            shape = (1, 1, network.positions, network.channels)
+            timed = draw.taps(x, f"time{index}", time, shape)
+            mixed = draw.conv(timed, f"frequency{index}", frequency, dilation=frequency.dilation)
+            draw.ops.append(Add(x, mixed, f"now{index + 1}"))
+            x = f"now{index + 1}"
+        draw.ops.append(Sigmoid(draw.conv(x, "logits", self.head), "mask"))
+        mask = Port("mask", (1, 1, network.positions, group))
+        return Graph(tuple(draw.inputs), tuple(draw.ops), (mask, *draw.outputs), tuple(draw.states))
+
+
+class _Drawing:
+    """Collects the parts of a graph."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Port] = []
+        self.ops: list[Op] = []
+        self.outputs: list[Port] = []
+        self.states: list[State] = []
+
+    def conv(self, x: str, output: str, conv: nn.Conv2d, **options: Any) -> str:
+        weight = conv.weight.detach().cpu().numpy().transpose(0, 2, 3, 1).copy()
+        bias = conv.bias
+        assert bias is not None
+        self.ops.append(Conv2D(x, output, weight, bias.detach().cpu().numpy().copy(), **options))
+        return output
+
+    def taps(self, x: str, output: str, layer: CausalTaps, shape: tuple[int, int, int, int]) -> str:
+        """Causal taps: the present frame and states that hold it ``dilation`` and more frames ago."""
+        past = []
+        for delay in range((TAPS - 1) * layer.dilation, 0, -layer.dilation):
+            name = f"{x}_{delay}_ago"
+            past.append(name)
+            self.inputs.append(Port(name, shape))
+            self.states.append(State(name, x, delay))
+        self.outputs.append(Port(x, shape))
+        self.ops.append(Concat((*past, x), f"{output}_taps", 1))
+        return self.conv(f"{output}_taps", output, layer.conv, padding="valid", activation="relu")

@@ -10,7 +10,6 @@ engine passes it without any error.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +17,7 @@ from torch.nn import functional
 
 from lumavox.errors import OptionError
 
-if TYPE_CHECKING:
-    from ..graph import Graph
+from ..graph import Conv2D, DepthToSpace, Graph, Op, Port
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,6 @@ class PlainSr(nn.Module):
 
     def to_graph(self) -> Graph:
         """The executed network; the same channel order for PixelShuffle and DepthToSpace (one output plane)."""
-        from ..graph import Conv2D, DepthToSpace, Graph, Op, Port
-
         ops: list[Op] = []
         name = "luma"
         last = self.network.layers - 1
