@@ -11,7 +11,7 @@ is cheap enough for a settings page. It is not a benchmark and it promises no sp
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,8 @@ __all__ = ["Capabilities", "MediaCapability", "ModelCapability", "capabilities"]
 
 @dataclass(frozen=True)
 class ModelCapability:
-    """One bundle found: what it does, and whether an engine on this machine can run it.
+    """One bundle found: what it does, and whether an engine on this machine can run it. A bundle that is
+    refused has no more than a path, a name and the reason.
 
     ``scale`` is a picture magnification (task ``sr``), ``rate_hz`` the network's sample rate (task
     ``de``); a member that does not apply is ``None``. ``reason`` says why the model is usable or not.
@@ -40,7 +41,7 @@ class ModelCapability:
     version: str | None = None
     task: str | None = None
     scale: float | None = None
-    rate_hz: int | None = None
+    rate_hz: float | None = None
     delay_frames: int | None = None
     delay_samples: int | None = None
     variants: tuple[str, ...] = ()
@@ -57,13 +58,19 @@ class MediaCapability:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What `capabilities` found; ``pixel_formats`` are names of `lumavox.picture.PixelFormat`."""
+    """What `capabilities` found.
+
+    ``pixel_formats`` are names of `lumavox.picture.PixelFormat`; ``levels_db`` the dialog levels and their
+    dB; sound is taken at every whole rate from ``min_rate_hz`` to ``max_rate_hz``.
+    """
 
     version: str
     backends: tuple[Probe, ...]
     models: tuple[ModelCapability, ...]
     pixel_formats: tuple[str, ...]
-    levels: tuple[str, ...]
+    levels_db: Mapping[str, float]
+    min_rate_hz: int
+    max_rate_hz: int
     media: MediaCapability
 
 
@@ -71,7 +78,9 @@ def capabilities() -> Capabilities:
     """The backends, models, formats and media support of this installation. Raises nothing of its own:
     a broken bundle or engine is reported with its reason."""
     from lumavox import backends, catalog
+    from lumavox.loudness import MAX_RATE_HZ, MIN_RATE_HZ
     from lumavox.picture import PixelFormat
+    from lumavox.remix import LEVELS
 
     probes = tuple(backend.probe() for backend in backends.available())
     engines = {backends.get(p.backend).engine for p in probes if p.usable}
@@ -80,7 +89,9 @@ def capabilities() -> Capabilities:
         backends=probes,
         models=tuple(_model(path, engines) for path in catalog.shipped_bundles()),
         pixel_formats=tuple(f.name for f in PixelFormat),
-        levels=("off", "low", "medium", "high", "max"),
+        levels_db=dict(LEVELS),
+        min_rate_hz=MIN_RATE_HZ,
+        max_rate_hz=MAX_RATE_HZ,
         media=_media(),
     )
 
@@ -106,13 +117,17 @@ def _model(path: Path, engines: Collection[str]) -> ModelCapability:
         path=str(path),
         version=bundle.version,
         task=bundle.task,
-        scale=bundle.front_end.get("scale") if sr else None,
-        rate_hz=bundle.front_end.get("rate_hz") if de else None,
+        scale=_number(bundle.front_end.get("scale")) if sr else None,
+        rate_hz=_number(bundle.front_end.get("rate_hz")) if de else None,
         delay_frames=bundle.delay_frames if sr else None,
         delay_samples=bundle.delay_samples if de else None,
         variants=tuple(v.name for v in bundle.variants),
         signed_by=bundle.signed_by,
     )
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) else None
 
 
 def _media() -> MediaCapability:

@@ -32,7 +32,9 @@ found = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(json.dumps(sorted(found - sys.stdlib_module_names)))
 """
     command = [sys.executable, "-c", program, *modules]
-    return set(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout))
 
 
 def test_import_lumavox_loads_nothing_but_numpy():
