@@ -1,0 +1,81 @@
+"""The models of one job: `Engines` opens what the options ask for, describes it, and closes it."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any
+
+from lumavox.audio import DialogEnhancer
+from lumavox.media.options import EnhanceOptions
+from lumavox.media.report import Engine
+from lumavox.telemetry import TelemetryRecord
+from lumavox.video import Upscaler
+
+_MOST_THREADS = 4  # beyond that, an engine for small networks spends its time on waiting
+
+
+class Engines:
+    """Context manager; ``upscaler()`` and ``enhancer(...)`` open one each, once."""
+
+    def __init__(self, options: EnhanceOptions) -> None:
+        self.options = options
+        self._open: list[Any] = []
+
+    def upscaler(self) -> Upscaler:
+        """Raises errors of bundles and backends."""
+        options = self.options
+        upscaler = Upscaler.open(
+            options.sr,
+            scale=options.scale,
+            backend=options.backend,
+            content=options.content,
+            threads=options.threads or min(cores(), _MOST_THREADS),
+            trusted_keys=options.trusted_keys,
+            allow_unsigned=options.allow_unsigned,
+        )
+        self._open.append(upscaler)
+        return upscaler
+
+    def enhancer(self, rate_hz: int, channels: int) -> DialogEnhancer:
+        """Raises `AudioError` for sound it cannot handle, and errors of bundles and backends."""
+        options = self.options
+        enhancer = DialogEnhancer.open(
+            options.de,
+            rate_hz=rate_hz,
+            channels=channels,
+            level=options.dialog,
+            backend=options.backend,
+            trusted_keys=options.trusted_keys,
+            allow_unsigned=options.allow_unsigned,
+        )
+        self._open.append(enhancer)
+        return enhancer
+
+    def telemetry(self) -> tuple[TelemetryRecord, ...]:
+        """One record per opened model."""
+        return tuple(opened.record() for opened in self._open)
+
+    def __enter__(self) -> Engines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for opened in self._open:
+            opened.close()
+
+
+def describe(opened: Any) -> Engine:
+    """What an open `Upscaler` or `DialogEnhancer` runs on."""
+    bundle = opened.bundle
+    return Engine(
+        model=f"{bundle.id} {bundle.version}",
+        backend=opened.backend,
+        reason=opened.reason,
+    )
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,84 @@
+"""What `enhance` is asked to do: `EnhanceOptions`, checked when it is built.
+
+Not the command line: `lumavox.cli.enhance` makes one of these from its arguments.
+
+    EnhanceOptions(scale=3, dialog="high")
+    EnhanceOptions(sr="off", dialog="+4.5dB")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lumavox.errors import OptionError
+from lumavox.remix import DialogControls
+
+if TYPE_CHECKING:
+    from lumavox.signing import TrustedKeys
+
+SCALES = ("1.5", "2", "3", "auto")
+CONTENTS = ("auto", "streamed", "clean")
+
+
+@dataclasses.dataclass(frozen=True)
+class EnhanceOptions:
+    """Options of one `enhance` call. Raises `OptionError` when a value is not possible.
+
+    ``scale``: 1.5, 2, 3, or None for the model's own. ``dialog``: a level name (off, low,
+    medium, high, max), or ``"+4.5dB"``. ``sr``, ``de``: a model id or bundle path, or ``"off"``: that part is then copied without
+    loss. ``content``: what the picture is: ``"streamed"`` (compressed), ``"clean"``, or ``"auto"``.
+    ``quality``: the video encoder's CRF (lower is better), or the JPEG/WebP quality of pictures (higher is
+    better); None for a good one. ``threads``: of the picture engine; None for one per core, at most 4.
+    ``overwrite``: replace an existing output (only once the new one is complete).
+    ``report``, ``preview``: files to write beside the output. ``trusted_keys``, ``allow_unsigned``: as in
+    `Bundle.open`.
+    """
+
+    scale: float | None = None
+    dialog: str = "medium"
+    sr: str = "sr/x2-base"
+    de: str = "de/base"
+    backend: str = "auto"
+    content: str = "auto"
+    quality: int | None = None
+    threads: int | None = None
+    overwrite: bool = True
+    report: Path | None = None
+    preview: Path | None = None
+    trusted_keys: TrustedKeys | None = None
+    allow_unsigned: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and f"{self.scale:g}" not in SCALES:
+            raise OptionError.unknown("scale", f"{self.scale:g}", SCALES)
+        if self.content not in CONTENTS:
+            raise OptionError.unknown("content", self.content, CONTENTS)
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise OptionError(f"quality {self.quality} is not possible; it is between 1 and 100")
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"threads {self.threads} is not possible; it is 1 or more")
+        DialogControls.of_level(self.dialog)
+
+    @property
+    def picture(self) -> bool:
+        """Whether pictures are enhanced."""
+        return self.sr != "off"
+
+    @property
+    def sound(self) -> bool:
+        """Whether sound is enhanced."""
+        return self.de != "off" and self.dialog_gain_db != 0
+
+    @property
+    def dialog_gain_db(self) -> float:
+        """By how much the dialog rises over the background, dB."""
+        return DialogControls.of_level(self.dialog).difference_db
+
+
+def parse_scale(text: str) -> float | None:
+    """``"1.5"``, ``"2"``, ``"3"`` as a number; ``"auto"`` as None: the model's own scale."""
+    if text not in SCALES:
+        raise OptionError.unknown("scale", text, SCALES)
+    return None if text == "auto" else float(text)

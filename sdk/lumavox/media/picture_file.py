@@ -1,0 +1,124 @@
+"""Pictures (png, jpg, webp): `enhance_picture_file`.
+
+Colours go through the upscaler as BGR; an alpha channel is enlarged by a cubic filter; Exif, XMP and colour
+profile are kept where OpenCV can (4.12 and later), so that the orientation stays a tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumavox.errors import FrameError, UnreadableMediaError, UnsupportedMediaError
+from lumavox.media.engines import Engines
+from lumavox.media.preview import Preview
+from lumavox.picture import Frame, PixelFormat
+from lumavox.video import Upscaler
+
+Picture = NDArray[np.uint8]
+
+_QUALITY = 95  # of JPEG and WebP
+
+
+def enhance_picture(
+    source: Path,
+    temporary: Path,
+    ending: str,
+    engines: Engines,
+    quality: int | None,
+    warn: Callable[[str], None],
+    preview: Preview | None,
+) -> tuple[Upscaler, tuple[int, int], tuple[int, int]]:
+    """Enhance ``source`` into ``temporary``.
+
+    Returns the upscaler, and the sizes before and after. Raises `UnreadableMediaError` and
+    `UnsupportedMediaError`.
+    """
+    image, metadata = _read(source, warn)
+    height, width = image.shape[:2]
+    colours = np.ascontiguousarray(image[:, :, :3]) if image.ndim == 3 else image
+    grey = colours.ndim == 2
+    try:
+        frame = Frame.wrap(PixelFormat.GRAY8 if grey else PixelFormat.BGR24, width, height, (colours,))
+    except FrameError as error:
+        raise UnsupportedMediaError(f"cannot enhance {source}: {error}") from error
+    upscaler = engines.upscaler()
+    enhanced = upscaler.process(frame).planes[0]
+    if preview is not None:
+        preview.see(0.0, _three(colours), _three(enhanced))
+    _write(temporary, ending, _with_alpha(image, enhanced, ending, warn), metadata, quality, warn)
+    return upscaler, (width, height), (enhanced.shape[1], enhanced.shape[0])
+
+
+def _read(source: Path, warn: Callable[[str], None]) -> tuple[Picture, tuple[Any, Any] | None]:
+    """The picture, 8 bits, ``(h, w)`` or ``(h, w, 3 or 4)``; and its metadata, if OpenCV can say."""
+    import cv2
+
+    data = np.fromfile(source, np.uint8)
+    kinds: Any = None
+    blobs: Sequence[Any] = ()
+    try:
+        if hasattr(cv2, "imdecodeWithMetadata"):
+            image, kinds, blobs = cv2.imdecodeWithMetadata(data, flags=cv2.IMREAD_UNCHANGED)
+        else:  # without its tag, the orientation must be applied: UNCHANGED would not
+            flags = cv2.IMREAD_UNCHANGED if source.suffix.lower() == ".png" else cv2.IMREAD_COLOR
+            image = cv2.imdecode(data, flags)
+    except cv2.error as error:
+        raise UnreadableMediaError(f"cannot read {source}: {error.err}") from error
+    if image is None:
+        raise UnreadableMediaError(f"cannot read {source}: the picture is damaged or cut off")
+    if image.dtype != np.uint8:
+        warn(f"the picture has {image.dtype.itemsize * 8} bits per sample; it was reduced to 8")
+        image = cv2.convertScaleAbs(image, alpha=255 / np.iinfo(image.dtype).max)
+    if image.ndim == 3 and image.shape[2] == 2:  # grey with alpha
+        image = np.dstack([image[:, :, :1]] * 3 + [image[:, :, 1:]])
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    return image, (kinds, blobs) if kinds is not None and len(kinds) else None
+
+
+def _with_alpha(image: Picture, enhanced: Picture, ending: str, warn: Callable[[str], None]) -> Picture:
+    import cv2
+
+    if image.ndim != 3 or image.shape[2] != 4:
+        return enhanced
+    if ending in ("jpg", "jpeg"):
+        warn("JPEG has no transparency; it was left out")
+        return enhanced
+    size = enhanced.shape[1], enhanced.shape[0]
+    alpha = cv2.resize(np.ascontiguousarray(image[:, :, 3]), size, interpolation=cv2.INTER_CUBIC)
+    return np.dstack([enhanced, alpha])
+
+
+def _write(temporary: Path, ending: str, picture: Picture, metadata: tuple[Any, Any] | None,
+           quality: int | None, warn: Callable[[str], None]) -> None:  # fmt: skip
+    import cv2
+
+    level = _QUALITY if quality is None else quality
+    options = {
+        "jpg": [cv2.IMWRITE_JPEG_QUALITY, level],
+        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, level],
+        "webp": [cv2.IMWRITE_WEBP_QUALITY, max(1, level)],
+    }.get(ending, [])
+    try:
+        if metadata is not None:
+            done, data = cv2.imencodeWithMetadata(f".{ending}", picture, *metadata, options)
+        else:
+            done, data = cv2.imencode(f".{ending}", picture, options)
+    except cv2.error as error:
+        raise UnsupportedMediaError(
+            f"cannot write a {picture.shape[1]}x{picture.shape[0]} picture as .{ending}: {error.err}; "
+            "PNG can hold more"
+        ) from error
+    if not done:
+        raise UnsupportedMediaError(f"cannot write the picture as .{ending}; try .png")
+    temporary.write_bytes(data.tobytes())
+
+
+def _three(picture: Picture) -> Picture:
+    """``picture`` with three channels."""
+    return np.dstack([picture] * 3) if picture.ndim == 2 else picture
