@@ -7,7 +7,8 @@ planes 10-bit results. Chroma, deadlines and faults are elsewhere.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ class LumaNetwork:
     """
 
     def __init__(self, session: Session) -> None:
-        variant, front_end = session.variant, session.bundle.front_end
+        variant = session.variant
+        front_end: Mapping[str, Any] = session.bundle.front_end
         where = f"bundle {session.bundle.id!r}, variant {variant.name!r}"
         if len(variant.inputs) != 1 or len(variant.outputs) != 1 or session.bundle.delay_frames:
             raise BundleVersionError(f"{where}: this version runs networks of one frame in, one out, only")
@@ -82,12 +84,13 @@ class LumaNetwork:
         np.copyto(small, self._ten.word, casting="unsafe")
         self._enlarge8(small, large)
         cells = (height, self.scale, width, self.scale)
-        np.subtract(large.reshape(cells), small[:, None, :, None], out=residual.reshape(cells), dtype=np.int16)
+        per_cell = residual.reshape(cells)
+        np.subtract(large.reshape(cells), small[:, None, :, None], out=per_cell, dtype=np.int16)
         np.left_shift(residual, 2, out=residual)
         # Samples above 1023 are not 10-bit; they stay positive in int16 and are clipped below.
         np.minimum(source, 1023, out=self._ten.word)
         anchor = self._ten.word.view(np.int16)[:, None, :, None]
-        np.add(residual.reshape(cells), anchor, out=residual.reshape(cells))
+        np.add(per_cell, anchor, out=per_cell)
         np.clip(residual, 0, 1023, out=residual)
         np.copyto(out, residual, casting="unsafe")
 

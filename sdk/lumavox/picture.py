@@ -172,7 +172,7 @@ def _checked_plane(what: str, plane: np.ndarray, shape: tuple[int, ...], dtype: 
     row = plane.itemsize
     for size, stride in zip(reversed(shape[1:]), reversed(plane.strides[1:])):
         if size > 1 and stride != row:
-            raise FrameError(f"{what}: samples of a row must be adjacent, strides are {plane.strides}; copy it")
+            raise FrameError(f"{what}: samples of a row must be adjacent, strides {plane.strides}; copy it")
         row *= size
     if shape[0] > 1 and plane.strides[0] < row:
         raise FrameError(

@@ -19,18 +19,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lumavox import backends
+from lumavox._bundle_rules import reasons_against
 from lumavox.backends.base import Backend, Engine
-from lumavox.errors import BundleError, BundleSelfCheckError, EngineError
+from lumavox.errors import BackendUnavailableError, BundleSelfCheckError, EngineError
+from lumavox.telemetry import ModelInfo, SelfCheck
 
 if TYPE_CHECKING:
-    from lumavox.bundle import Bundle, TensorSpec, Variant
+    from lumavox.bundle import Bundle, Variant
+    from lumavox.telemetry import Meter
 
 __all__ = ["Session", "fitting"]
 
 
 @dataclass(frozen=True)
 class Session:
-    """An opened variant. ``cold_load_ms`` is the time to open it and run the golden vector once."""
+    """An opened variant.
+
+    ``reason`` says why this backend; ``cold_load_ms`` is the time to open it and run the golden vector
+    once; ``self_check`` how near that came.
+    """
 
     bundle: Bundle
     variant: Variant
@@ -38,6 +45,7 @@ class Session:
     engine: Engine
     reason: str
     cold_load_ms: float
+    self_check: SelfCheck
 
     @classmethod
     def open(
@@ -62,15 +70,13 @@ class Session:
         while candidates:
             try:
                 chosen, variant, reason = backends.choose(candidates, backend)
-            except BundleError:
-                raise
-            except Exception:
+            except BackendUnavailableError:
                 if failure is None:
                     raise
                 break  # an engine was there, and what it opened did not work: that is the news
             started = time.perf_counter()
             try:
-                engine = _open_checked(chosen, variant, bundle, threads)
+                engine, check = _open_checked(chosen, variant, bundle, threads)
             except (EngineError, BundleSelfCheckError) as error:
                 if backend != "auto":
                     raise
@@ -80,9 +86,15 @@ class Session:
                 continue
             elapsed_ms = (time.perf_counter() - started) * 1e3
             full_reason = "; ".join([reason, *(f"passed over: {why}" for why in passed_over)])
-            return cls(bundle, variant, chosen, engine, full_reason, elapsed_ms)
+            return cls(bundle, variant, chosen, engine, full_reason, elapsed_ms, check)
         assert failure is not None
         raise failure
+
+    def tell(self, meter: Meter) -> None:
+        """Write what is known about model and engine into a session's telemetry."""
+        meter.model = ModelInfo(self.bundle.id, self.bundle.digest, self.bundle.version, self.variant.name)
+        meter.ep_actual, meter.ep_version = self.backend.name, self.engine.description
+        meter.cold_load_ms, meter.self_check = self.cold_load_ms, self.self_check
 
     def close(self) -> None:
         """Free the engine. May be called twice."""
@@ -97,64 +109,58 @@ class Session:
         self.close()
 
 
-def fitting(bundle: Bundle, content: str, precision: str | None = None) -> list[Variant]:
-    """The variants for that content and precision, in order of preference. Raises `BundleError` if none."""
-    found = [
+def fitting(bundle: Bundle, content: str = "any", precision: str | None = None) -> list[Variant]:
+    """The variants for that content and precision, in the bundle's order of preference.
+
+    Raises `BundleError` that says why each was passed over, `OptionError` for an unknown content.
+    """
+    engines = {v.engine for v in bundle.variants}
+    bundle.select(engines=engines, content=content, precision=precision)  # raises if there is none
+    return [
         v
         for v in bundle.variants
-        if (content == "any" or v.content in (content, "any")) and precision in (None, v.precision)
+        if not reasons_against(v, engines=engines, content=content, precision=precision)
     ]
-    if not found:
-        have = ", ".join(f"{v.name} ({v.content}, {v.precision})" for v in bundle.variants)
-        asked = f"content {content!r}" + (f" and precision {precision!r}" if precision else "")
-        raise BundleError(f"bundle {bundle.id!r} has no variant for {asked}; it has: {have}")
-    return found
 
 
-def _open_checked(backend: Backend, variant: Variant, bundle: Bundle, threads: int) -> Engine:
+def _open_checked(
+    backend: Backend, variant: Variant, bundle: Bundle, threads: int
+) -> tuple[Engine, SelfCheck]:
     engine = backend.open(bundle.read(variant.file), variant, threads=threads)
     try:
-        _self_check(engine, variant, bundle)
+        return engine, _self_check(engine, variant, bundle)
     except BaseException:
         engine.close()
         raise
-    return engine
 
 
-def _self_check(engine: Engine, variant: Variant, bundle: Bundle) -> None:
+def _self_check(engine: Engine, variant: Variant, bundle: Bundle) -> SelfCheck:
+    """Run the golden vector; states that it leaves out start as zeros and are not compared."""
     vectors = bundle.golden(variant)
     for spec in variant.inputs:
-        vector = _vector(vectors, spec, variant, bundle)
-        engine.resize(spec.name, vector.shape)
-        engine.input(spec.name)[...] = vector
-    engine.run()
-    for spec in variant.outputs:
-        wanted = _vector(vectors, spec, variant, bundle)
-        got = engine.output(spec.name)
-        where = f"bundle {bundle.id!r}, variant {variant.name!r}, output {spec.name!r} on {engine.description}"
-        if got.shape != wanted.shape:
-            raise BundleSelfCheckError(f"{where}: golden vector is {wanted.shape}, the engine gave {got.shape}")
-        if wanted.dtype.kind == "f":
-            worst, limit = float(np.max(np.abs(got - wanted))), variant.golden.max_abs or 0.0
+        if spec.name in vectors:
+            engine.resize(spec.name, vectors[spec.name].shape)
+            engine.input(spec.name)[...] = vectors[spec.name]
         else:
-            worst = float(np.max(np.abs(got.astype(np.int32) - wanted.astype(np.int32))))
-            limit = float(variant.golden.max_lsb or 0)
+            engine.input(spec.name)[...] = spec.zero_point or 0
+    engine.run()
+    metric = "max_lsb" if variant.golden.max_abs is None else "max_abs"
+    limit = float(getattr(variant.golden, metric))
+    worst_of_all = 0.0
+    for spec in variant.outputs:
+        if spec.name not in vectors:
+            continue
+        wanted, got = vectors[spec.name], engine.output(spec.name)
+        where = f"bundle {bundle.id!r}, {variant.name!r}, output {spec.name!r} on {engine.description}"
+        if got.shape != wanted.shape:
+            raise BundleSelfCheckError(f"{where}: golden is {wanted.shape}, the engine gave {got.shape}")
+        exact = np.float64 if wanted.dtype.kind == "f" else np.int32
+        worst = float(np.max(np.abs(got.astype(exact) - wanted.astype(exact))))
         del got
         if not worst <= limit:  # also catches NaN
             raise BundleSelfCheckError(
                 f"{where}: differs from its golden vector by {worst:g}, allowed is {limit:g}; "
                 "try another backend, or report this with the output of `lumavox doctor`"
             )
-
-
-def _vector(
-    vectors: dict[str, np.ndarray], spec: TensorSpec, variant: Variant, bundle: Bundle
-) -> np.ndarray:
-    vector = vectors.get(spec.name)
-    if vector is None or vector.dtype.name != spec.dtype:
-        got = "nothing" if vector is None else vector.dtype.name
-        raise BundleSelfCheckError(
-            f"bundle {bundle.id!r}: {variant.golden.file} must hold {spec.name!r} as {spec.dtype}, "
-            f"it holds {got}"
-        )
-    return vector
+        worst_of_all = max(worst_of_all, worst)
+    return SelfCheck(variant.golden.file, metric, worst_of_all, limit, True)

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKEND", "LitertBackend"]
 
-_LIBRARIES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
+_LIBRARIES = (
+    ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    ("tflite_runtime.interpreter", "tflite-runtime"),
+)
 
 
 def _library() -> tuple[Any, str]:

@@ -74,7 +74,8 @@ class Script:
                 raise OptionError.unknown("key", key, known, "a virtual model")
         if data.get("op") not in _OPS:
             raise OptionError.unknown("op", data.get("op"), _OPS, "a virtual model")
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in data.items()})
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**values)
 
 
 class _VirtualEngine:
@@ -105,7 +106,7 @@ class _VirtualEngine:
     def resize(self, name: str, shape: Sequence[int]) -> None:
         old = named("virtual", "input", self._inputs, name)
         if len(shape) != old.ndim or min(shape) < 1:
-            raise EngineError(f"virtual failed while resizing {name!r} from {list(old.shape)} to {list(shape)}")
+            raise EngineError(f"virtual: {name!r} of {list(old.shape)} cannot become {list(shape)}")
         if old.shape != tuple(shape):
             self._inputs[name] = np.zeros(tuple(shape), old.dtype)
             with engine_errors("virtual", f"resizing {name!r} to {list(shape)}"):
@@ -172,7 +173,7 @@ class _VirtualEngine:
             for name in table:
                 # Two references: the table's, and the argument's. A view adds one as its base.
                 if sys.getrefcount(table[name]) > 2:
-                    raise EngineError(f"virtual: a view of tensor {name!r} is still held; drop it before run()")
+                    raise EngineError(f"virtual: a view of {name!r} is still held; drop it before run()")
 
     def close(self) -> None:
         self._closed.set()

@@ -1,0 +1,313 @@
+"""``Upscaler``: super-resolution of a stream of frames, which never stops the stream.
+
+The network enlarges luma; chroma takes the conventional filter. If the network cannot give a frame (it is
+still loading, its engine failed, it missed ``deadline_ms``, its output cannot be right), the frame comes out
+by the conventional filter, at the same size, and `record` says so. Only wrong input raises.
+
+    with Upscaler.open("sr/x2-base") as upscaler:
+        for frame in frames:                        # Frame of any format and size, also changing
+            show(upscaler.process(frame))           # a new frame, the caller's own
+            upscaler.process(frame, out=mine)       # or into the caller's memory: nothing is allocated
+
+It does not decode, schedule or drop frames, and it is not a temporal filter (``delay_frames`` is 0). One
+thread at a time may use it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lumavox._sr_chain import LumaChain, passes_for
+from lumavox._sr_network import LumaNetwork
+from lumavox._sr_runner import Runner
+from lumavox._sr_surface import Surface
+from lumavox.bundle import Bundle
+from lumavox.content import Chooser
+from lumavox.errors import FrameError, InputError, LumavoxError, OptionError
+from lumavox.picture import MAX_SIDE, Frame
+from lumavox.session import Session, fitting
+from lumavox.telemetry import AddedLatency, Meter, ModelInfo, TelemetryRecord
+
+if TYPE_CHECKING:
+    from lumavox.signing import TrustedKeys
+
+__all__ = ["Upscaler"]
+
+CONTENTS = ("auto", "clean", "streamed")
+
+
+class Upscaler:
+    """Made by `Upscaler.open`. Attributes ``scale`` (of each side) and ``bundle`` do not change."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        scale: float,
+        content: str,
+        deadline_ms: float | None,
+        backend: str,
+        threads: int,
+    ) -> None:
+        self.bundle = bundle
+        self.scale = scale
+        self._network_scale = int(_front_end(bundle)["scale"])
+        self._passes = 1 if scale == self._network_scale else passes_for(scale, self._network_scale)
+        self._asked_content, self._asked_backend, self._threads = content, backend, threads
+        self._meter = Meter(
+            task="sr",
+            model=ModelInfo(bundle.id, bundle.digest, bundle.version),
+            ep_requested=backend,
+            deadline_us=None if deadline_ms is None else deadline_ms * 1e3,
+        )
+        self._meter.set_state("warming", "the model is being loaded")
+        self._meter.added_latency_ms = AddedLatency(video=0.0)
+        self._runner = Runner(self._meter, deadline_ms)
+        self._opened_at = time.perf_counter()
+        self._chains: dict[str, LumaChain] = {}  # by content; complete once _loaded is set
+        self._chain: LumaChain | None = None  # the one in use
+        self._chooser = Chooser()
+        self._loaded = threading.Event()
+        self._load_error: LumavoxError | None = None
+        self._loader: threading.Thread | None = None
+        self._surface: Surface | None = None
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path | Bundle = "sr/x2-base",
+        *,
+        scale: float | None = None,
+        backend: str = "auto",
+        content: str = "auto",
+        deadline_ms: float | None = None,
+        threads: int = 1,
+        trusted_keys: TrustedKeys | None = None,
+        allow_unsigned: bool = False,
+        background: bool = False,
+    ) -> Upscaler:
+        """Open a bundle by id, path, or as a `Bundle`, and check it on this machine's engine.
+
+        ``scale``: None is the network's own; another one (1.5, 3) is reached by network passes and a
+        conventional step down, which ``reason`` tells. ``content``: ``"clean"`` or ``"streamed"`` material,
+        or ``"auto"`` to estimate it from the first frames. ``deadline_ms``: the longest that `process` may
+        take; the network then runs in a thread of its own. ``background``: return at once and load in a
+        thread; frames come out conventionally until `ready`.
+
+        Raises `BundleError`, `OptionError` at once; `BackendError` too, unless in the ``background``.
+        """
+        if content not in CONTENTS:
+            raise OptionError.unknown("content", content, CONTENTS)
+        if deadline_ms is not None and not deadline_ms > 0:
+            raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
+        if not isinstance(model, Bundle):
+            model = Bundle.open(model, task="sr", trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
+        fitting(model, "any" if content == "auto" else content)
+        actual = _front_end(model)["scale"] if scale is None else scale
+        upscaler = cls(model, actual, content, deadline_ms, backend, threads)
+        if background:
+            upscaler._loader = threading.Thread(target=upscaler._load, name="lumavox-load", daemon=True)
+            upscaler._loader.start()
+            return upscaler
+        upscaler._load()
+        if upscaler._load_error is not None:
+            upscaler.close()
+            raise upscaler._load_error
+        return upscaler
+
+    def ready(self) -> bool:
+        """True once the model is loaded and checked, so that frames go through the network."""
+        return self._loaded.is_set() and self._load_error is None
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a background load to end, at most ``timeout_s``; then what `ready` says."""
+        self._loaded.wait(timeout_s)
+        return self.ready()
+
+    def process(self, frame: Frame, out: Frame | None = None) -> Frame:
+        """The frame enlarged to ``round(side * scale)``, with its colour tags and ``pts``.
+
+        Without ``out`` the result is a new frame, which belongs to the caller. With it, ``out`` is filled
+        and returned, and after the first frame of a size nothing is allocated. Raises `FrameError` for a
+        frame that cannot be enlarged or an ``out`` that does not fit, and for no other reason.
+        """
+        started = time.perf_counter()
+        if self._closed:
+            raise InputError("this Upscaler is closed; open another one")
+        surface = self._surface_for(frame)
+        out = _target(frame, out, surface)
+        self._meter.frames_in += 1
+        luma, target = surface.luma(frame), surface.target(out)
+        chain = self._chain_for(luma)
+        if chain is None:
+            surface.chroma(frame, out)
+            enhanced = False
+        else:
+            enhanced = self._runner.run(chain, luma, target, lambda: surface.chroma(frame, out), started)
+        if enhanced:
+            self._meter.frames_enhanced += 1
+        else:
+            self._bypass(surface, luma, target)
+            self._meter.frames_bypassed += 1
+        surface.finish(frame, out)
+        self._meter.add_latency_us((time.perf_counter() - started) * 1e6)
+        if self._meter.first_frame_ms is None:
+            self._meter.first_frame_ms = (time.perf_counter() - self._opened_at) * 1e3
+        return out
+
+    def flush(self) -> list[Frame]:
+        """The frames still inside at the end of a stream: none, since networks here take single frames."""
+        return []
+
+    def reset(self) -> None:
+        """Forget the stream (after a seek): its content is estimated anew."""
+        self._chooser = Chooser()
+
+    @property
+    def delay_frames(self) -> int:
+        """Frames between a frame going in and coming out."""
+        return self.bundle.delay_frames
+
+    @property
+    def content(self) -> str:
+        """The kind of material the network in use was made for: "clean", "streamed" or "any"; "auto" until
+        that is decided."""
+        session = self._session
+        return session.variant.content if session else "auto"
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend in use; while loading, what was asked for."""
+        sessions = [chain.networks[0].session for chain in self._chains.values()]
+        return sessions[0].backend.name if sessions else self._asked_backend
+
+    @property
+    def reason(self) -> str:
+        """Why this engine and variant, how the scale is reached, and why this content."""
+        if self._load_error is not None:
+            return str(self._load_error)
+        session = self._session
+        if session is None:
+            return "no network is in use yet"
+        parts = [session.reason]
+        if self.scale != self._network_scale:
+            reach = self._network_scale**self._passes
+            step = "" if self.scale == reach else f", then a conventional step from x{reach}"
+            parts.append(
+                f"x{self.scale:g}: {self._passes} pass(es) of a x{self._network_scale} network{step}"
+            )
+        if len(self._chains) > 1:
+            parts.append(f"{self.content} variant: {self._chooser.reason}")
+        return "; ".join(parts)
+
+    def record(self) -> TelemetryRecord:
+        """What happened so far: counts, latencies, state and its reason, engine. No pixels."""
+        return self._meter.record()
+
+    def close(self) -> None:
+        """Free the engines; a call that hangs is left behind. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._meter.set_state("off", "closed")
+        if self._loader is not None:
+            self._loader.join(timeout=1.0)
+        ended = self._runner.close()
+        for chain in self._chains.values():
+            # An engine must not be freed while it runs; one that hangs is left to the thread it hangs in.
+            if ended:
+                chain.close()
+
+    def __enter__(self) -> Upscaler:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _session(self) -> Session | None:
+        return self._chain.networks[0].session if self._chain else None
+
+    def _load(self) -> None:
+        """Open every variant that may be needed; what goes wrong is kept in ``_load_error``."""
+        try:
+            for content in self._contents_to_load():
+                if self._closed:
+                    break
+                networks: list[LumaNetwork] = []
+                for _ in range(self._passes):
+                    session = Session.open(
+                        self.bundle, backend=self._asked_backend, content=content, threads=self._threads
+                    )
+                    networks.append(LumaNetwork(session))
+                self._chains[content] = LumaChain(networks)
+        except LumavoxError as error:
+            self._load_error = error
+            self._meter.add_error("SR.E_LOAD")
+            self._meter.set_state("failed", str(error))
+        else:
+            if not self._closed:
+                self._meter.set_state("warming", "no frame came yet")
+        self._loaded.set()
+
+    def _contents_to_load(self) -> list[str]:
+        if self._asked_content != "auto":
+            return [self._asked_content]
+        offered = {variant.content for variant in self.bundle.variants}
+        if {"clean", "streamed"} <= offered:
+            return ["streamed", "clean"]
+        return ["any"]
+
+    def _chain_for(self, luma: np.ndarray) -> LumaChain | None:
+        """The network for this frame, or None while there is none."""
+        if not self.ready():
+            return None
+        if self._chain is None or (len(self._chains) > 1 and not self._chooser.decided):
+            wanted = self._chooser.add(luma) if len(self._chains) > 1 else next(iter(self._chains))
+            if self._chain is not self._chains[wanted]:
+                self._chain = self._chains[wanted]
+                self._chain.networks[0].session.tell(self._meter)
+        return self._chain
+
+    def _surface_for(self, frame: Frame) -> Surface:
+        if not isinstance(frame, Frame):
+            raise FrameError(f"process() takes a lumavox.Frame, got {type(frame).__name__}")
+        if self._surface is None or not self._surface.fits(frame):
+            width, height = (max(1, round(side * self.scale)) for side in (frame.width, frame.height))
+            if max(width, height) > MAX_SIDE:
+                raise FrameError(
+                    f"{frame.width}x{frame.height} enlarged by {self.scale:g} is {width}x{height}; "
+                    f"at most {MAX_SIDE} is possible: use a smaller scale, or pass this frame by"
+                )
+            self._surface = Surface(frame.format, frame.width, frame.height, width, height)
+            if self._meter.deadline_us is not None:  # to know how long it takes, before it is needed
+                scratch = Frame.empty(frame.format, width, height)
+                self._bypass(self._surface, self._surface.luma(frame), self._surface.target(scratch))
+        return self._surface
+
+    def _bypass(self, surface: Surface, luma: np.ndarray, target: np.ndarray) -> None:
+        begun = time.perf_counter()
+        surface.bypass(luma, target)
+        self._runner.reserve_s = time.perf_counter() - begun
+
+
+def _target(frame: Frame, out: Frame | None, surface: Surface) -> Frame:
+    if out is None:
+        return Frame.empty(surface.format, *surface.out_size)
+    out.check_like(surface.format, *surface.out_size, "out")
+    if any(np.may_share_memory(a, b) for a, b in zip(frame.planes, out.planes)):
+        raise FrameError("out shares memory with the frame; give it memory of its own")
+    return out
+
+
+def _front_end(bundle: Bundle) -> Mapping[str, Any]:
+    return bundle.front_end
