@@ -95,7 +95,7 @@ def _quant_for(span: Range, dtype: str) -> TensorQuant:
 
 def _groups(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Tensor name to the names (itself included) that must have one scale."""
-    group = {name: (name,) for name in graph.shapes}
+    group: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.shapes}
     copies = [op for op in graph.ops if isinstance(op, (Concat, DepthToSpace))]
     links = [(op.output, name) for op in copies for name in op.inputs]
     for a, b in links + [(state.output, state.input) for state in graph.states]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,8 @@ class Conv2D:
     """2-D convolution (correlation), bias, optional ReLU.
 
     ``weight`` is ``(outputs, kernel_h, kernel_w, inputs / groups)`` float32. ``groups`` is 1, or the number
-    of channels (depthwise, one filter per channel). ``"same"`` pads as TensorFlow does: with zeros, the odd
-    one at the end.
+    of channels (depthwise, one filter per channel). ``padding`` is "valid", or "same" as TensorFlow does it:
+    zeros, the odd one at the end.
     """
 
     x: str
@@ -60,9 +60,9 @@ class Conv2D:
     bias: Floats
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
-    padding: Literal["same", "valid"] = "same"
+    padding: str = "same"
     groups: int = 1
-    activation: Literal["none", "relu"] = "none"
+    activation: str = "none"  # or "relu"
 
     def __post_init__(self) -> None:
         where = f"Conv2D {self.output!r}"

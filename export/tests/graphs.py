@@ -1,4 +1,4 @@
-"""Small graphs for the tests of graph, reference, formats and parity; and the engines that run their files."""
+"""Small graphs, feeds and plans for the tests of graph, reference, formats, parity and export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lumavox_export import formats
 from lumavox_export.calibration import calibrate
 from lumavox_export.graph import (
     Add,
@@ -25,8 +24,11 @@ from lumavox_export.graph import (
 )
 from lumavox_export.quant_plan import Precision, QuantPlan
 
+Feeds = dict[str, NDArray[Any]]
+KINDS = ("conv", "depthwise", "add", "mul", "concat", "sigmoid", "d2s", "constant")
 
-def conv(rng: np.random.Generator, x: str, output: str, shape: tuple[int, int, int, int], **options: Any) -> Conv2D:
+
+def conv(rng: np.random.Generator, x: str, output: str, shape: tuple[int, ...], **options: Any) -> Conv2D:
     """A convolution whose output has about the spread of its input."""
     weight = rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
     return Conv2D(x, output, weight, rng.normal(0, 0.1, shape[0]).astype(np.float32), **options)
@@ -71,7 +73,7 @@ def sound_graph(seed: int = 0, bands: int = 12, channels: int = 6) -> Graph:
     )
 
 
-def random_feeds(graph: Graph, rng: np.random.Generator, size: tuple[int, int] = (9, 7)) -> dict[str, NDArray[Any]]:
+def random_feeds(graph: Graph, rng: np.random.Generator, size: tuple[int, int] = (9, 7)) -> Feeds:
     """Real inputs in 0..1; any height and width are ``size``."""
     feeds = {}
     for port in graph.inputs:
@@ -84,10 +86,11 @@ def random_feeds(graph: Graph, rng: np.random.Generator, size: tuple[int, int] =
 def plan_for(graph: Graph, precision: Precision = "int8", seed: int = 1) -> QuantPlan:
     """A plan from random samples; scales are a little narrow, so that saturation happens too."""
     rng = np.random.default_rng(seed)
-    return calibrate(graph, [random_feeds(graph, rng) for _ in range(3)], precision=precision, percentile=99.5)
+    samples = [random_feeds(graph, rng) for _ in range(3)]
+    return calibrate(graph, samples, precision=precision, percentile=99.5)
 
 
-def quantized(plan: QuantPlan, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def quantized(plan: QuantPlan, feeds: Feeds) -> Feeds:
     return {name: plan.tensors[name].quantize(value) for name, value in feeds.items()}
 
 
@@ -102,7 +105,7 @@ def small_graphs(draw: st.DrawFn) -> Graph:
         shapes = Graph(graph.inputs, tuple(ops), ()).shapes
         x, y = f"t{index - 1}" if index else "x", f"t{index}"
         _, h, w, c = shapes[x]
-        kind = draw(st.sampled_from(["conv", "depthwise", "add", "mul", "concat", "sigmoid", "d2s", "constant"]))
+        kind = draw(st.sampled_from(KINDS))
         if kind in ("conv", "depthwise"):
             kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 4)))
             dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 3)))
@@ -123,7 +126,8 @@ def small_graphs(draw: st.DrawFn) -> Graph:
         elif kind in ("add", "mul"):
             ops.append((Add if kind == "add" else Mul)(x, x, y))
         elif kind == "constant":
-            ops.append(Constant(f"c{index}", rng.normal(0, 1, (1, 1, draw(st.sampled_from([1, w])), c)).astype("f4")))
+            value = rng.normal(0, 1, (1, 1, draw(st.sampled_from([1, w])), c)).astype(np.float32)
+            ops.append(Constant(f"c{index}", value))
             ops.append(draw(st.sampled_from([Add, Mul]))(x, f"c{index}", y))
         elif kind == "concat":
             ops.append(Concat((x, x), y, draw(st.integers(1, 3))))
@@ -134,31 +138,3 @@ def small_graphs(draw: st.DrawFn) -> Graph:
     shapes = Graph(graph.inputs, tuple(ops), ()).shapes
     made = [op.output for op in ops if not isinstance(op, Constant)]
     return Graph(graph.inputs, tuple(ops), tuple(Port(name, shapes[name]) for name in made))
-
-
-def run_tflite(data: bytes, feeds: dict[str, NDArray[Any]], resolver: str = "AUTO") -> dict[str, NDArray[Any]]:
-    """Outputs by name; ``resolver`` is a member of ai_edge_litert's OpResolverType."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    interpreter = Interpreter(
-        model_content=data, num_threads=1, experimental_op_resolver_type=OpResolverType[resolver]
-    )
-    for detail in interpreter.get_input_details():
-        interpreter.resize_tensor_input(detail["index"], feeds[detail["name"]].shape, strict=True)
-    interpreter.allocate_tensors()
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], feeds[detail["name"]])
-    interpreter.invoke()
-    return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
-
-
-def run_onnx(data: bytes, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Outputs by name, NHWC in and out."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    names = [o.name for o in session.get_outputs()]
-    outputs = session.run(names, {k: formats.to_layout(v, "NCHW") for k, v in feeds.items()})
-    return {name: formats.from_layout(value, "NCHW") for name, value in zip(names, outputs)}

@@ -1,7 +1,7 @@
 """The file formats a graph is written in: one module per format, found by its name.
 
-A format module has ``ENGINE`` (as in ``bundle.json``), ``SUFFIX`` of its files, ``LAYOUT`` ("NHWC" or "NCHW"),
-``PRECISIONS`` it offers, ``write(graph, plan=None) -> bytes`` (float32 without a plan) and
+A format module has ``ENGINE`` (as in ``bundle.json``), ``SUFFIX`` of its files, ``LAYOUT`` ("NHWC" or
+"NCHW"), ``PRECISIONS`` it offers, ``write(graph, plan=None) -> bytes`` (float32 without a plan) and
 ``operators(data) -> {"CONV_2D": 6, ...}``. None of them decides a scale; the plan does.
 
     data = get("tflite").write(graph, plan)

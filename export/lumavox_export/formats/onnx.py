@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import GraphError
-from ..graph import ANY, Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Mul, Op, Port
+from ..graph import ANY, Concat, Constant, Conv2D, DepthToSpace, Graph, Op, Port
 from ..quant_plan import QuantPlan, TensorQuant, weights_of
 
 ENGINE, SUFFIX, LAYOUT = "onnx", ".onnx", "NCHW"
@@ -28,7 +28,7 @@ _AXES = (0, 2, 3, 1)  # where the NHWC axes are in NCHW
 
 
 def write(graph: Graph, plan: QuantPlan | None = None) -> bytes:
-    """The model file, checked by onnx; float32 without a ``plan``. Raises `GraphError` for another precision."""
+    """The model file, checked by onnx; float32 without a ``plan``. Raises `GraphError` for w8a16."""
     if plan is not None and plan.precision not in PRECISIONS:
         raise GraphError(f"ONNX files are written as {' or '.join(PRECISIONS)}, not {plan.precision}")
     writer = _Writer(graph, plan)
@@ -98,7 +98,7 @@ class _Writer:
         return real
 
     def parameter(self, name: str, value: NDArray[Any], scales: NDArray[Any] | None) -> str:
-        """A weight or bias ``(outputs, ...)``: the initializer, dequantized per output channel if quantized."""
+        """A weight or bias ``(outputs, ...)`` as initializer; if quantized, dequantized per channel."""
         if scales is None:
             return self.initializer(name, value.astype(np.float32))
         self.initializer(name, value)
@@ -122,7 +122,7 @@ class _Writer:
         elif isinstance(op, DepthToSpace):
             self.node("DepthToSpace", inputs, output, blocksize=op.block, mode="DCR")
         else:
-            self.node("Add" if isinstance(op, Add) else "Mul" if isinstance(op, Mul) else "Sigmoid", inputs, output)
+            self.node(type(op).__name__, inputs, output)  # Add, Mul, Sigmoid
         if self.plan is not None:
             scales = self.scales(op.output, self.plan.tensors[op.output])
             self.node("QuantizeLinear", [output, *scales], op.output)

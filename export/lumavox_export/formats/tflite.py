@@ -39,14 +39,15 @@ _VERSIONS = {
     _Code.MUL: {"float32": 1, "int8": 2, "int16": 4},
     _Code.CONCATENATION: {"float32": 1, "int8": 2, "int16": 3},
     _Code.LOGISTIC: {"float32": 1, "int8": 2, "int16": 3},
-    _Code.DEPTH_TO_SPACE: {"float32": 1, "int8": 1},  # the reference kernels are registered as 1 only
+    # Version 2 would be right for int8, but the reference kernels are registered as 1 and know it too.
+    _Code.DEPTH_TO_SPACE: {"float32": 1, "int8": 1},
 }
 _ALIGNMENT = 16  # bytes; engines map weights in place
 _Scales: TypeAlias = tuple[list[float], list[int], int]  # scales, zero points, quantized axis
 
 
 def write(graph: Graph, plan: QuantPlan | None = None) -> bytes:
-    """The model file; float32 without a ``plan``. Raises `GraphError` for an operator w8a16 has no kernel for."""
+    """The model file; float32 without a ``plan``. Raises `GraphError` for an operator without a kernel."""
     writer = _Writer(graph, plan)
     for port in graph.inputs:
         writer.activation(port.name)
@@ -156,8 +157,8 @@ class _Writer:
     def opcode(self, code: int, op: Op) -> int:
         if self.dtype not in _VERSIONS[code]:
             raise GraphError(
-                f"TFLite has no CPU kernel for {type(op).__name__} {op.output!r} with {self.dtype} activations; "
-                "use precision int8 or float32"
+                f"TFLite has no CPU kernel for {type(op).__name__} {op.output!r} with {self.dtype} "
+                "activations; use precision int8 or float32"
             )
         if code not in self.codes:
             entry = schema.OperatorCodeT()
