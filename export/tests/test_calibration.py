@@ -1,0 +1,110 @@
+"""Scales: which tensors share one, what is fixed, what is measured; the plan as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from graphs import conv, picture_graph, plan_for, random_feeds, sound_graph
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lumavox.errors import OptionError
+from lumavox_export.calibration import calibrate
+from lumavox_export.errors import GraphError
+from lumavox_export.graph import Graph, Port
+from lumavox_export.quant_plan import QuantPlan, TensorQuant, weights_of
+
+RNG = np.random.default_rng(0)
+
+
+def test_tensors_that_are_copied_share_one_scale():
+    plan = plan_for(sound_graph())
+    assert len({plan.tensors[name] for name in ("past2", "past1", "now", "three")}) == 1
+    plan = plan_for(picture_graph())
+    assert plan.tensors["sub"] == plan.tensors["enlarged"]
+
+
+def test_the_mask_has_the_scale_that_litert_demands():
+    assert plan_for(sound_graph()).tensors["mask"] == TensorQuant("int8", 1 / 256, -128)
+    assert plan_for(sound_graph(), "w8a16").tensors["mask"] == TensorQuant("int16", 1 / 32768, 0)
+
+
+def test_an_output_of_relu_uses_all_steps_above_zero():
+    assert plan_for(sound_graph()).tensors["global"].zero_point == -128
+
+
+def test_a_fixed_range_is_kept_also_by_the_tensors_that_share_it():
+    graph = picture_graph()
+    ranges = {"luma": (0.0, 1.0), "h0": (0.0, 1.0), "enlarged": (0.0, 1.0)}
+    plan = calibrate(graph, [random_feeds(graph, RNG)], ranges=ranges)
+    for name in ("luma", "h0", "enlarged", "sub"):
+        assert plan.tensors[name] == TensorQuant("int8", float(np.float32(1 / 255)), -128)
+
+
+def test_the_measured_range_holds_every_value_seen():
+    graph = Graph((Port("x", (1, 1, 8, 2)),), (conv(RNG, "x", "y", (3, 1, 1, 2)),), (Port("y", (1, 1, 8, 3)),))
+    feeds = random_feeds(graph, RNG)
+    quant = calibrate(graph, [feeds]).tensors["x"]
+    error = np.abs(quant.dequantize(quant.quantize(feeds["x"])) - feeds["x"])
+    assert error.max() <= 0.51 * quant.scale
+
+
+def test_a_percentile_ignores_a_rare_outlier():
+    graph = Graph((Port("x", (1, 1, 500, 1)),), (conv(RNG, "x", "y", (1, 1, 1, 1)),), ())
+    x = RNG.uniform(0, 1, (1, 1, 500, 1)).astype(np.float32)
+    x[0, 0, 7] = 100.0
+    assert calibrate(graph, [{"x": x}]).tensors["x"].scale * 255 > 99
+    assert calibrate(graph, [{"x": x}], percentile=99.0).tensors["x"].scale * 255 < 2
+
+
+def test_a_tensor_that_is_always_zero_gets_a_usable_scale():
+    graph = Graph((Port("x", (1, 1, 4, 1)),), (conv(RNG, "x", "y", (1, 1, 1, 1)),), ())
+    assert calibrate(graph, [{"x": np.zeros((1, 1, 4, 1), np.float32)}]).tensors["x"].scale > 1e-3
+
+
+def test_given_weight_scales_replace_the_measured_ones():
+    graph = picture_graph()
+    plan = calibrate(graph, [random_feeds(graph, RNG)], weight_scales={"h0": np.full(8, 0.5)})
+    assert plan.weights["h0"] == (0.5,) * 8
+    weight, _ = weights_of(graph.ops[0], plan)
+    np.testing.assert_array_equal(weight, np.rint(graph.ops[0].weight / 0.5))
+
+
+def test_quantized_weights_are_within_half_a_step_and_the_bias_too():
+    graph = picture_graph()
+    plan = plan_for(graph)
+    for op in graph.ops[:3]:
+        weight, bias = weights_of(op, plan)
+        steps = np.array(plan.weights[op.output])
+        assert np.abs(weight * steps[:, None, None, None] - op.weight).max() <= 0.5001 * steps.max()
+        bias_steps = steps * plan.tensors[op.x].scale
+        assert np.all(np.abs(bias * bias_steps - op.bias) <= 0.5001 * bias_steps)
+
+
+@pytest.mark.parametrize("precision", ["int8", "w8a16"])
+def test_a_plan_survives_json(precision):
+    plan = plan_for(sound_graph(), precision)
+    assert QuantPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+@given(st.dictionaries(st.sampled_from(["precision", "tensors", "weight"]), st.just("int8")))
+def test_a_plan_with_unknown_or_missing_keys_is_refused(data):
+    with pytest.raises(OptionError, match="key"):
+        QuantPlan.from_dict({k: v for k, v in data.items() if k != "tensors"})
+
+
+def test_impossible_requests_are_refused_and_the_nearest_is_named():
+    graph = picture_graph()
+    feeds = [random_feeds(graph, RNG)]
+    with pytest.raises(OptionError, match="did you mean 'luma'"):
+        calibrate(graph, feeds, ranges={"luna": (0, 1)})
+    with pytest.raises(OptionError, match="unknown convolution"):
+        calibrate(graph, feeds, weight_scales={"luma": np.ones(1)})
+    with pytest.raises(OptionError, match="unknown precision 'int4'"):
+        calibrate(graph, feeds, precision="int4")
+    with pytest.raises(OptionError, match="percentile"):
+        calibrate(graph, feeds, percentile=10)
+    with pytest.raises(GraphError, match="at least one sample"):
+        calibrate(graph, [])
