@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -139,7 +141,10 @@ def test_ctrl_c_ends_with_130_and_no_traceback(failing, capsys):
 def test_a_reader_that_has_seen_enough_is_no_error():
     """`lumavox probe | head -0`: a closed pipe is neither a traceback nor a failure."""
     probe = subprocess.Popen(
-        [sys.executable, "-m", "lumavox", "probe", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "lumavox", "probe", "--json"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     probe.stdout.close()
     errors = probe.stderr.read()

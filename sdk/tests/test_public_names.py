@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import lumavox
 from lumavox import errors
+
+SDK = Path(__file__).parents[1]
 
 PUBLIC = """
     __version__ capabilities
@@ -69,4 +73,5 @@ def test_an_unknown_name_is_an_attribute_error_that_lists_the_public_ones():
 @pytest.mark.parametrize("first", ["lumavox", "lumavox.capabilities", "lumavox.doctor", "lumavox.cli"])
 def test_capabilities_is_the_function_whatever_was_imported_first(first):
     program = f"import {first}, lumavox; assert callable(lumavox.capabilities), lumavox.capabilities"
-    subprocess.run([sys.executable, "-c", program], check=True)
+    environment = os.environ | {"PYTHONPATH": str(SDK)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)

@@ -40,7 +40,6 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, call in {
         "python3": f'exec "{python}"',
         "lumavox": f'PYTHONPATH="{paths}" exec "{python}" -m lumavox',
-        "lumavox-export": f'PYTHONPATH="{paths}" exec "{python}" -m lumavox_export',
         "run-block": f'PYTHONPATH="{paths}" exec "{python}" -c',
     }.items():
         (commands / name).write_text(f'#!/bin/sh\n{call} "$@"\n')

@@ -1,0 +1,154 @@
+"""``lumavox bench``: what the runtime costs on this machine.
+
+Picture: the bare engine call against `Upscaler.process`, alternating, so that both see the same machine.
+Sound: processing time over playing time of `DialogEnhancer`. Import: what ``import lumavox`` adds to
+``import numpy``, each time in a fresh interpreter. Times on a busy machine are noisy: compare the ratios,
+and only those of one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lumavox.cli._output import add_json_flag, print_json
+
+if TYPE_CHECKING:
+    from lumavox.bundle import Bundle
+
+HELP = "measure the wrapper's overhead, the sound's real-time factor and the import time"
+
+MODELS = ("sr/x2-base", "de/base")
+RATE_HZ, CHANNELS, BLOCK_SAMPLES = 48000, 2, 480
+
+
+@dataclass(frozen=True)
+class SoundFigures:
+    """``real_time_factor``: processing time over playing time, median of the rounds; below 1 keeps up."""
+
+    model: str
+    backend: str | None
+    block_samples: int
+    seconds: float
+    rounds: int
+    delay_ms: float
+    real_time_factor: float
+
+
+@dataclass(frozen=True)
+class ImportFigures:
+    """Medians over fresh interpreters; ``ratio`` is what lumavox adds, over what numpy takes."""
+
+    rounds: int
+    numpy_ms: float
+    lumavox_adds_ms: float
+    ratio: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="BUNDLE",
+        action="append",
+        help=f"an id or path (may be repeated; without it: {' and '.join(MODELS)})",
+    )
+    parser.add_argument(
+        "--size", metavar="WxH", type=_size, default=(960, 540), help="of the picture (default 960x540)"
+    )
+    parser.add_argument("--rounds", metavar="N", type=_count, default=20, help="repetitions (default 20)")
+    parser.add_argument("--backend", default="auto", help="an inference backend (default: auto)")
+    parser.add_argument("--allow-unsigned", action="store_true", help="accept bundles without a signature")
+    add_json_flag(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from lumavox.bundle import Bundle
+
+    bundles = [Bundle.open(m, allow_unsigned=args.allow_unsigned) for m in args.model or MODELS]
+    figures: dict[str, list[Any]] = {"picture": [], "sound": []}
+    for bundle in bundles:
+        if bundle.task == "sr":
+            figures["picture"].append(_picture(bundle, args))
+        else:
+            figures["sound"].append(_sound(bundle, args))
+    imports = _imports(args.rounds)
+    if args.json:
+        print_json(figures | {"import": imports})
+        return 0
+    for sound in figures["sound"]:
+        print(
+            f"sound    {sound.model} on {sound.backend}: real-time factor {sound.real_time_factor:.3f} "
+            f"in blocks of {sound.block_samples}, delay {sound.delay_ms:.1f} ms"
+        )
+    print(
+        f"import   numpy {imports.numpy_ms:.0f} ms, lumavox adds {imports.lumavox_adds_ms:.0f} ms "
+        f"({imports.ratio:.2f} of numpy)"
+    )
+    return 0
+
+
+def _sound(bundle: Bundle, args: argparse.Namespace) -> SoundFigures:
+    import numpy as np
+
+    from lumavox.audio import DialogEnhancer
+
+    seconds = 1.0
+    noise = np.random.default_rng(0).standard_normal((int(seconds * RATE_HZ), CHANNELS)) * 0.1
+    blocks = [b.astype(np.float32) for b in np.split(noise, len(noise) // BLOCK_SAMPLES)]
+    factors = []
+    with DialogEnhancer.open(
+        bundle, rate_hz=RATE_HZ, channels=CHANNELS, backend=args.backend, level="medium"
+    ) as enhancer:
+        out = np.empty_like(blocks[0])
+        for _ in range(args.rounds + 1):
+            started = time.perf_counter()
+            for block in blocks:
+                enhancer.process(block, out=out)
+            factors.append((time.perf_counter() - started) / seconds)
+        return SoundFigures(
+            model=bundle.id,
+            backend=enhancer.backend,
+            block_samples=BLOCK_SAMPLES,
+            seconds=seconds,
+            rounds=args.rounds,
+            delay_ms=enhancer.delay_samples / RATE_HZ * 1e3,
+            real_time_factor=statistics.median(factors[1:]),  # the first round warms up
+        )
+
+
+def _imports(rounds: int) -> ImportFigures:
+    program = """
+import time
+started = time.perf_counter()
+import numpy
+between = time.perf_counter()
+import lumavox
+print(between - started, time.perf_counter() - between)
+"""
+    package = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {package!r})\n{program}"]
+    times = []
+    for _ in range(rounds + 1):
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        times.append([float(t) * 1e3 for t in result.stdout.split()])
+    numpy_ms, adds_ms = (statistics.median(t) for t in zip(*times[1:]))  # the first fills the file cache
+    return ImportFigures(rounds, numpy_ms, adds_ms, adds_ms / numpy_ms)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 960x540")
+    return int(width), int(height)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
