@@ -11,29 +11,31 @@ from lumavox.cli._output import add_json_flag, print_json
 
 HELP = "enhance a video, picture or sound file"
 
+_ENDINGS = ".mp4 .mkv .webm .mov, .png .jpg .webp, .wav .flac .ogg .mp3 .opus"
+_LEVELS = "off, low, medium (default), high, max"
+_OFF = "off: copy that part as it is"
+_QUALITY = "CRF of the video encoder (lower is better), or quality of .jpg and .webp (higher is better)"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="IN", type=Path, help="video, picture or sound file")
-    parser.add_argument("output", metavar="OUT", type=Path, help="its ending says what is written: .mp4 .mkv "
-                        ".webm .mov, .png .jpg .webp, .wav .flac .ogg .mp3 .opus")  # fmt: skip
-    parser.add_argument("--scale", default="auto", help="1.5, 2, 3, or auto: the model's own (default)")
-    parser.add_argument("--dialog", default="medium", metavar="LEVEL",
-                        help="off, low, medium (default), high, max, or a number such as +6dB")  # fmt: skip
-    parser.add_argument("--sr", default="sr/x2-base", metavar="MODEL",
-                        help="picture model, by id or path; off: copy the picture as it is")  # fmt: skip
-    parser.add_argument("--de", default="de/base", metavar="MODEL",
-                        help="dialog model, by id or path; off: copy the sound as it is")  # fmt: skip
-    parser.add_argument("--backend", default="auto", help="inference engine; see `lumavox probe`")
-    parser.add_argument("--content", default="auto", help="kind of picture: streamed, clean, auto (default)")
-    parser.add_argument("--quality", "--crf", type=int, metavar="N", help="CRF of the video encoder (lower is "
-                        "better), or quality of .jpg and .webp (higher is better)")  # fmt: skip
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="of the picture engine (default: one per core)"
+    add = parser.add_argument
+    add("input", metavar="IN", type=Path, help="video, picture or sound file")
+    add("output", metavar="OUT", type=Path, help=f"its ending says what is written: {_ENDINGS}")
+    add("--scale", default="auto", help="1.5, 2, 3, or auto: the model's own (default)")
+    add("--dialog", default="medium", metavar="LEVEL", help=f"{_LEVELS}, or a number such as +6dB")
+    add("--sr", default="sr/x2-base", metavar="MODEL", help=f"picture model, by id or path; {_OFF}")
+    add("--de", default="de/base", metavar="MODEL", help=f"dialog model, by id or path; {_OFF}")
+    add("--backend", default="auto", help="inference engine; see `lumavox probe`")
+    add("--content", default="auto", help="kind of picture: streamed, clean, auto (default)")
+    add("--quality", "--crf", type=int, metavar="N", help=_QUALITY)
+    add("--threads", type=int, metavar="N", help="of the picture engine (default: one per core)")
+    add(
+        "--no-overwrite",
+        action="store_true",
+        help="refuse when OUT exists (else the finished file replaces it)",
     )
-    parser.add_argument("--no-overwrite", action="store_true", help="refuse if OUT exists (else it is replaced, "
-                        "once the new file is complete)")  # fmt: skip
-    parser.add_argument("--report", type=Path, metavar="JSON", help="write what was done, with telemetry")
-    parser.add_argument("--preview", type=Path, metavar="PNG", help="write a picture of before and after")
+    add("--report", type=Path, metavar="JSON", help="write what was done, with telemetry")
+    add("--preview", type=Path, metavar="PNG", help="write a picture of before and after")
     add_json_flag(parser)
 
 

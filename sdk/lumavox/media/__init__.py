@@ -9,11 +9,11 @@
 | `enhancement` | `enhance`: the one function that callers need |
 | `options`, `report`, `progress` | what goes into it, what comes out, how far it is |
 | `video_file`, `sound_file`, `picture_file` | one module per kind of file |
-| `facts`, `kinds` | what an input is and holds |
+| `kinds`, `facts`, `kept` | what an input is and holds, and what of it is not in the output |
 | `picture_track`, `sound_track`, `sound_reader` | decoded streams through the enhancers |
 | `codecs`, `writer`, `output` | how the output is encoded, multiplexed, and put in its place |
 | `pipeline` | threads joined by bounded channels |
-| `engines`, `preview` | the models of a job; the before/after picture |
+| `task`, `engines`, `preview` | what a job is handed: its models, its before/after picture |
 """
 
 from __future__ import annotations

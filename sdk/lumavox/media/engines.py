@@ -1,4 +1,4 @@
-"""The models of one job: `Engines` opens what the options ask for, describes it, and closes it."""
+"""The models of one job: `Engines` opens what the options ask for, and closes it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from lumavox.audio import DialogEnhancer
 from lumavox.media.options import EnhanceOptions
-from lumavox.media.report import Engine
 from lumavox.telemetry import TelemetryRecord
 from lumavox.video import Upscaler
 
@@ -64,16 +63,6 @@ class Engines:
     ) -> None:
         for opened in self._open:
             opened.close()
-
-
-def describe(opened: Any) -> Engine:
-    """What an open `Upscaler` or `DialogEnhancer` runs on."""
-    bundle = opened.bundle
-    return Engine(
-        model=f"{bundle.id} {bundle.version}",
-        backend=opened.backend,
-        reason=opened.reason,
-    )
 
 
 def cores() -> int:

@@ -1,8 +1,8 @@
-"""What a media file holds: `MediaFacts`, found by `probe`, and what differs between two: `compare`.
+"""What a media file holds: `MediaFacts`, found by `probe`.
 
-Used twice by the pipeline: on the input, to set up the output; and on the finished output, so that whatever
-the container could not carry is said, not lost in silence. The first frames are decoded, as the stream
-headers alone are often wrong or silent about format, colour and rotation.
+Used twice by the pipeline: on the input, to set up the output; and on the finished output, for `kept` to
+compare. The first frames are decoded, as the stream headers alone are often wrong or silent about format,
+colour and rotation.
 """
 
 from __future__ import annotations
@@ -130,48 +130,6 @@ def main_streams(container: Any) -> tuple[Any | None, Any | None]:
     return main(videos), main([s for s in known if s.type == "audio"])
 
 
-def compare(before: MediaFacts, after: MediaFacts) -> list[str]:
-    """What of ``before`` is missing from ``after``, one sentence each. Size and codecs may differ."""
-    lost = []
-    for kind in ("video", "audio", "subtitle", "attachment"):
-        had, has = ([s for s in facts.streams if s[0] == kind] for facts in (before, after))
-        if len(has) < len(had):
-            lost.append(f"{len(had) - len(has)} of {len(had)} {kind} streams not kept")
-            continue
-        for number, (old, new) in enumerate(zip(had, has)):
-            default = 1 if len(had) == 1 else 0  # of a lone stream it says nothing
-            if old[2] | default != new[2] | default:
-                lost.append(f"the disposition of {kind} stream {number} is {new[2]}, was {old[2]}")
-            gone = [k for k, v in old[3].items() if new[3].get(k) != v and (k, v) != ("language", "und")]
-            if gone:
-                lost.append(f"tags of {kind} stream {number} not kept: {', '.join(gone)}")
-    gone = [k for k, v in before.metadata.items() if after.metadata.get(k) != v]
-    if gone:
-        lost.append(f"tags not kept: {', '.join(gone)}")
-    if len(after.chapters) < len(before.chapters):
-        lost.append(f"{len(before.chapters) - len(after.chapters)} of {len(before.chapters)} chapters not kept")
-    if before.video is not None and after.video is not None:
-        lost += _compare_video(before.video, after.video)
-    return lost
-
-
-def _compare_video(old: VideoFacts, new: VideoFacts) -> list[str]:
-    lost = []
-    if abs(old.sample_aspect - new.sample_aspect) > 0.01:
-        lost.append(f"the sample aspect ratio is {new.sample_aspect}, was {old.sample_aspect}")
-    if old.display_matrix != new.display_matrix:
-        lost.append("rotation not kept: the container cannot carry the display matrix")
-    for name, a, b in zip(("range", "primaries", "transfer", "matrix"), old.colour, new.colour):
-        unsaid = (0,) if name == "range" else (0, 2)
-        if a != b and a not in unsaid:
-            lost.append(f"the colour {name} is {b}, was {a} (numbers of ITU-T H.273)")
-    if old.bit_depth > new.bit_depth:
-        lost.append(f"the bit depth is {new.bit_depth}, was {old.bit_depth}")
-    if old.hdr_metadata and not new.hdr_metadata:
-        lost.append("HDR mastering metadata not kept")
-    return lost
-
-
 def said_by_people(metadata: dict[str, str]) -> dict[str, str]:
     """``metadata`` with lower-case keys, without what muxers write about themselves."""
     lower = {k.lower(): v for k, v in metadata.items()}
@@ -214,6 +172,7 @@ def decode(packet: Any) -> list[Any]:
 
 
 def _video_facts(stream: Any, frame: Any) -> VideoFacts:
+    context = stream.codec_context
     matrix = frame.side_data.get("DISPLAYMATRIX")
     sides = {side.type.name for side in frame.side_data}
     return VideoFacts(
@@ -230,20 +189,20 @@ def _video_facts(stream: Any, frame: Any) -> VideoFacts:
         duration_s=_duration_s(stream),
         sample_aspect=stream.sample_aspect_ratio or Fraction(1),
         colour=(
-            int(frame.color_range) or int(stream.codec_context.color_range),
-            *(
-                int(on_frame if int(on_frame) != 2 else on_stream)
-                for on_frame, on_stream in (
-                    (frame.color_primaries, stream.codec_context.color_primaries),
-                    (frame.color_trc, stream.codec_context.color_trc),
-                    (frame.colorspace, stream.codec_context.colorspace),
-                )
-            ),
+            int(frame.color_range) or int(context.color_range),
+            _said(frame.color_primaries, context.color_primaries),
+            _said(frame.color_trc, context.color_trc),
+            _said(frame.colorspace, context.colorspace),
         ),
         display_matrix=None if matrix is None else tuple(np.frombuffer(matrix, "=i4").tolist()),
         interlaced=bool(frame.interlaced_frame),
         hdr_metadata=bool(sides & {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}),
     )
+
+
+def _said(on_frame: int, on_stream: int) -> int:
+    """A code point of ITU-T H.273: what the frame says, or, if that is 2 (unspecified), the stream."""
+    return int(on_frame) if int(on_frame) != 2 else int(on_stream)
 
 
 def _audio_facts(stream: Any, frame: Any) -> AudioFacts:

@@ -45,7 +45,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def output_format(source: Path, kind: Kind, path: Path) -> str:
-    """The ending of ``path``, lower case. Raises `UnsupportedMediaError` unless ``kind`` can be written so."""
+    """The ending of ``path``, lower case. Raises `UnsupportedMediaError` when ``kind`` has no such."""
     ending = path.suffix.lower().lstrip(".")
     if ending in kind.value:
         return ending

@@ -26,9 +26,9 @@ CONTENTS = ("auto", "streamed", "clean")
 class EnhanceOptions:
     """Options of one `enhance` call. Raises `OptionError` when a value is not possible.
 
-    ``scale``: 1.5, 2, 3, or None for the model's own. ``dialog``: a level name (off, low,
-    medium, high, max), or ``"+4.5dB"``. ``sr``, ``de``: a model id or bundle path, or ``"off"``: that part is then copied without
-    loss. ``content``: what the picture is: ``"streamed"`` (compressed), ``"clean"``, or ``"auto"``.
+    ``scale``: 1.5, 2, 3, or None for the model's own. ``dialog``: a level name (off, low, medium, high,
+    max), or ``"+4.5dB"``. ``sr``, ``de``: a model id or bundle path, or ``"off"``: that part is then copied
+    without loss. ``content``: what the picture is: ``"streamed"`` (compressed), ``"clean"``, or ``"auto"``.
     ``quality``: the video encoder's CRF (lower is better), or the JPEG/WebP quality of pictures (higher is
     better); None for a good one. ``threads``: of the picture engine; None for one per core, at most 4.
     ``overwrite``: replace an existing output (only once the new one is complete).

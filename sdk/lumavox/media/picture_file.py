@@ -6,58 +6,60 @@ profile are kept where OpenCV can (4.12 and later), so that the orientation stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lumavox.errors import FrameError, UnreadableMediaError, UnsupportedMediaError
-from lumavox.media.engines import Engines
-from lumavox.media.preview import Preview
+from lumavox.errors import FrameError, OptionError, UnreadableMediaError, UnsupportedMediaError
+from lumavox.media.report import Done, PictureReport, bypassed
+from lumavox.media.task import Task
 from lumavox.picture import Frame, PixelFormat
-from lumavox.video import Upscaler
 
 Picture = NDArray[np.uint8]
 
 _QUALITY = 95  # of JPEG and WebP
 
 
-def enhance_picture(
-    source: Path,
-    temporary: Path,
-    ending: str,
-    engines: Engines,
-    quality: int | None,
-    warn: Callable[[str], None],
-    preview: Preview | None,
-) -> tuple[Upscaler, tuple[int, int], tuple[int, int]]:
-    """Enhance ``source`` into ``temporary``.
+def enhance_picture(task: Task) -> Done:
+    """Enhance a picture.
 
-    Returns the upscaler, and the sizes before and after. Raises `UnreadableMediaError` and
-    `UnsupportedMediaError`.
+    Raises `UnreadableMediaError`, `UnsupportedMediaError`, and `OptionError` when pictures are not to be
+    enhanced.
     """
-    image, metadata = _read(source, warn)
+    if not task.options.picture:
+        raise OptionError(f"{task.source} is a picture, and enhancing pictures is off: nothing to do")
+    began = time.perf_counter()
+    image, metadata = _read(task)
     height, width = image.shape[:2]
     colours = np.ascontiguousarray(image[:, :, :3]) if image.ndim == 3 else image
-    grey = colours.ndim == 2
+    format = PixelFormat.GRAY8 if colours.ndim == 2 else PixelFormat.BGR24
+    upscaler = task.engines.upscaler()
     try:
-        frame = Frame.wrap(PixelFormat.GRAY8 if grey else PixelFormat.BGR24, width, height, (colours,))
+        enhanced = upscaler.process(Frame.wrap(format, width, height, (colours,))).planes[0]
     except FrameError as error:
-        raise UnsupportedMediaError(f"cannot enhance {source}: {error}") from error
-    upscaler = engines.upscaler()
-    enhanced = upscaler.process(frame).planes[0]
-    if preview is not None:
-        preview.see(0.0, _three(colours), _three(enhanced))
-    _write(temporary, ending, _with_alpha(image, enhanced, ending, warn), metadata, quality, warn)
-    return upscaler, (width, height), (enhanced.shape[1], enhanced.shape[0])
+        raise UnsupportedMediaError(f"cannot enhance {task.source}: {error}") from error
+    _write(task, _with_alpha(image, enhanced, task), metadata)
+    if task.preview is not None:
+        task.preview.see(0.0, _three(colours), _three(enhanced))
+    if sentence := bypassed(upscaler, "pictures"):
+        task.warn(sentence)
+    size = enhanced.shape[1], enhanced.shape[0]
+    seconds = time.perf_counter() - began
+    return Done(
+        PictureReport.of(
+            upscaler, source_size=(width, height), size=size, frames=1, seconds=seconds, codec=task.ending
+        )
+    )
 
 
-def _read(source: Path, warn: Callable[[str], None]) -> tuple[Picture, tuple[Any, Any] | None]:
+def _read(task: Task) -> tuple[Picture, tuple[Any, Any] | None]:
     """The picture, 8 bits, ``(h, w)`` or ``(h, w, 3 or 4)``; and its metadata, if OpenCV can say."""
     import cv2
 
+    source = task.source
     data = np.fromfile(source, np.uint8)
     kinds: Any = None
     blobs: Sequence[Any] = ()
@@ -72,7 +74,7 @@ def _read(source: Path, warn: Callable[[str], None]) -> tuple[Picture, tuple[Any
     if image is None:
         raise UnreadableMediaError(f"cannot read {source}: the picture is damaged or cut off")
     if image.dtype != np.uint8:
-        warn(f"the picture has {image.dtype.itemsize * 8} bits per sample; it was reduced to 8")
+        task.warn(f"the picture has {image.dtype.itemsize * 8} bits per sample; it was reduced to 8")
         image = cv2.convertScaleAbs(image, alpha=255 / np.iinfo(image.dtype).max)
     if image.ndim == 3 and image.shape[2] == 2:  # grey with alpha
         image = np.dstack([image[:, :, :1]] * 3 + [image[:, :, 1:]])
@@ -81,24 +83,24 @@ def _read(source: Path, warn: Callable[[str], None]) -> tuple[Picture, tuple[Any
     return image, (kinds, blobs) if kinds is not None and len(kinds) else None
 
 
-def _with_alpha(image: Picture, enhanced: Picture, ending: str, warn: Callable[[str], None]) -> Picture:
+def _with_alpha(image: Picture, enhanced: Picture, task: Task) -> Picture:
     import cv2
 
     if image.ndim != 3 or image.shape[2] != 4:
         return enhanced
-    if ending in ("jpg", "jpeg"):
-        warn("JPEG has no transparency; it was left out")
+    if task.ending in ("jpg", "jpeg"):
+        task.warn("JPEG has no transparency; it was left out")
         return enhanced
     size = enhanced.shape[1], enhanced.shape[0]
     alpha = cv2.resize(np.ascontiguousarray(image[:, :, 3]), size, interpolation=cv2.INTER_CUBIC)
     return np.dstack([enhanced, alpha])
 
 
-def _write(temporary: Path, ending: str, picture: Picture, metadata: tuple[Any, Any] | None,
-           quality: int | None, warn: Callable[[str], None]) -> None:  # fmt: skip
+def _write(task: Task, picture: Picture, metadata: tuple[Any, Any] | None) -> None:
     import cv2
 
-    level = _QUALITY if quality is None else quality
+    ending = task.ending
+    level = _QUALITY if task.options.quality is None else task.options.quality
     options = {
         "jpg": [cv2.IMWRITE_JPEG_QUALITY, level],
         "jpeg": [cv2.IMWRITE_JPEG_QUALITY, level],
@@ -116,7 +118,7 @@ def _write(temporary: Path, ending: str, picture: Picture, metadata: tuple[Any, 
         ) from error
     if not done:
         raise UnsupportedMediaError(f"cannot write the picture as .{ending}; try .png")
-    temporary.write_bytes(data.tobytes())
+    task.temporary.write_bytes(data.tobytes())
 
 
 def _three(picture: Picture) -> Picture:

@@ -163,8 +163,8 @@ class Pipeline:
             if stage.thread.ident is not None:
                 stage.thread.join()
         if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+            first, self._error = self._error, None
+            raise first
 
     def stop(self, error: BaseException) -> None:
         """End all stages; ``error`` is what `run` will raise, unless another came first."""

@@ -95,7 +95,8 @@ def _crops(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> list[NDArray[
     crop_w, crop_h = min(_PANE[0], width), min(_PANE[1], height)
     enlarged = cv2.resize(before, (width, height), interpolation=cv2.INTER_CUBIC)
     grey = cv2.cvtColor(enlarged, cv2.COLOR_BGR2GRAY)
-    detail = cv2.blur(cv2.absdiff(grey, cv2.GaussianBlur(grey, (0, 0), 3)).astype(np.float32), (crop_w, crop_h))
+    edges = cv2.absdiff(grey, cv2.GaussianBlur(grey, (0, 0), 3)).astype(np.float32)
+    detail = cv2.blur(edges, (crop_w, crop_h))
     left_half, top_half = crop_w // 2, crop_h // 2
     inner = detail[top_half : height - (crop_h - top_half) + 1, left_half : width - (crop_w - left_half) + 1]
     top, left = np.unravel_index(int(np.argmax(inner)), inner.shape)

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lumavox._parse import plain
+from lumavox.audio import DialogEnhancer
 from lumavox.media.output import OutputFile
-from lumavox.media.sound_track import Loudness
+from lumavox.media.sound_track import Loudness, SoundTrack
 from lumavox.telemetry import TelemetryRecord
+from lumavox.video import Upscaler
 
 SCHEMA = 1
 
@@ -25,6 +27,11 @@ class Engine:
     model: str
     backend: str
     reason: str
+
+    @classmethod
+    def of(cls, opened: Upscaler | DialogEnhancer) -> Engine:
+        """What an open `Upscaler` or `DialogEnhancer` runs on."""
+        return cls(f"{opened.bundle.id} {opened.bundle.version}", opened.backend, opened.reason)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +49,32 @@ class PictureReport:
     p99_ms: float | None
     codec: str
 
+    @classmethod
+    def of(
+        cls,
+        upscaler: Upscaler,
+        *,
+        source_size: tuple[int, int],
+        size: tuple[int, int],
+        frames: int,
+        seconds: float,
+        codec: str,
+    ) -> PictureReport:
+        """The report on all that ``upscaler`` did in ``seconds`` of the whole pipeline."""
+        latency = upscaler.record().latency_us
+        return cls(
+            engine=Engine.of(upscaler),
+            scale=upscaler.scale,
+            content=upscaler.content,
+            source_size=source_size,
+            size=size,
+            frames=frames,
+            fps=frames / seconds,
+            p50_ms=latency.p50 / 1e3 if latency else None,
+            p99_ms=latency.p99 / 1e3 if latency else None,
+            codec=codec,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class SoundReport:
@@ -57,6 +90,44 @@ class SoundReport:
     before: Loudness
     after: Loudness
     codec: str
+
+    @classmethod
+    def of(cls, track: SoundTrack, *, dialog_gain_db: float, codec: str) -> SoundReport:
+        """The report on all that went through ``track``."""
+        before, after = track.loudness()
+        return cls(
+            engine=Engine.of(track.enhancer),
+            dialog_gain_db=dialog_gain_db,
+            rate_hz=track.rate_hz,
+            channels=track.channels,
+            seconds=track.seconds,
+            realtime_factor=track.realtime_factor,
+            delay_samples=track.enhancer.delay_samples,
+            before=before,
+            after=after,
+            codec=codec,
+        )
+
+
+def bypassed(opened: Upscaler | DialogEnhancer, what: str) -> str | None:
+    """A sentence if any ``what`` (frames, blocks) came out by the conventional path."""
+    record = opened.record()
+    if not record.frames_bypassed:
+        return None
+    reason = record.state_reason or ", ".join(record.errors) or record.state
+    return (
+        f"{record.frames_bypassed} of {record.frames_in} {what} came out by the conventional path: {reason}"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What the module for one kind of file has to say when it is done."""
+
+    picture: PictureReport | None = None
+    sound: SoundReport | None = None
+    stages_s: dict[str, float] = dataclasses.field(default_factory=dict)
+    queues: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,142 +12,129 @@ The last channel is one for all three, so that no stage ever waits for one strea
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lumavox.errors import AudioError, UnreadableMediaError
-from lumavox.media.engines import Engines
 from lumavox.media.facts import MediaFacts, compare, open_input, probe
 from lumavox.media.kinds import import_av
 from lumavox.media.picture_track import PictureTrack
 from lumavox.media.pipeline import Channel, Pipeline, Stage
-from lumavox.media.preview import Preview
 from lumavox.media.progress import Progress
+from lumavox.media.report import Done, PictureReport, SoundReport, bypassed
 from lumavox.media.sound_reader import SoundReader
 from lumavox.media.sound_track import SoundTrack
+from lumavox.media.task import Task
 from lumavox.media.writer import Writer
 
-_FRAMES = 4  # of pictures within a channel
-_FRAME_BYTES = 128 << 20  # fewer, when they are so large that they would pass this
-_BLOCKS = 64  # frames of sound, some 20 ms each
-_PACKETS = 16
-"""How much the channels hold. More only costs memory: the slowest stage sets the pace."""
+# How much the channels hold. More would only cost memory: the slowest stage sets the pace.
+_FRAMES = 4  # pictures
+_FRAME_BYTES = 128 << 20  # fewer of them, when they are so large that they would pass this
+_BLOCKS = 64  # decoded frames of sound, some 20 ms each
+_PACKETS = 16  # sound and copied packets on the way to the encoder
 
 
-@dataclasses.dataclass
-class VideoJob:
-    """One file on its way; ``run`` does it once. The fields below are what is known afterwards."""
+def enhance_video(task: Task) -> Done:
+    """Enhance a file with streams. Raises `UnreadableMediaError`, `UnsupportedMediaError`, `OutputError`."""
+    began = time.perf_counter()
+    job = _Job(task, probe(task.source))
+    with open_input(task.source) as container:
+        writer = Writer(task.temporary, task.ending, task.output, task.warn)
+        try:
+            job.run(container, writer)
+            writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
+    job.check()
+    return job.done(time.perf_counter() - began)
 
-    source: Path
-    temporary: Path
-    ending: str
-    shown: Path
-    engines: Engines
-    quality: int | None
-    warn: Callable[[str], None]
-    preview: Preview | None
-    progress: Callable[[Progress], None] | None
-    picture: PictureTrack | None = None
-    sound: SoundTrack | None = None
-    codecs: dict[str, str] = dataclasses.field(default_factory=dict)
-    pipeline: Pipeline = dataclasses.field(default_factory=Pipeline)
-    damaged: int = 0
-    decoded: int = 0
 
-    def run(self) -> None:
-        """Enhance ``source`` into ``temporary``. Raises errors of media, engines and options."""
-        facts = probe(self.source)
-        self._open_engines(facts)
-        with open_input(self.source) as container:
-            writer = Writer(self.temporary, self.ending, self.shown, self.warn)
+class _Job:
+    """One file on its way."""
+
+    def __init__(self, task: Task, facts: MediaFacts) -> None:
+        self.task, self.facts = task, facts
+        self.picture: PictureTrack | None = None
+        self.sound: SoundTrack | None = None
+        self.reader: SoundReader | None = None
+        self.codecs: dict[str, str] = {}
+        self.pipeline = Pipeline()
+        self.damaged = self.decoded = 0
+        self._began = time.perf_counter()
+        self._open_engines()
+
+    def run(self, container: Any, writer: Writer) -> None:
+        """Set up the output's streams, then run the four stages to their end."""
+        copies = self._set_up(container, writer)
+        line, fit = self.pipeline, _FRAMES
+        if self.picture is not None:
+            fit = max(1, min(_FRAMES, _FRAME_BYTES // self.picture.frame_bytes))
+        frames = line.channel("frames", fit)
+        blocks = line.channel("sound", _BLOCKS)
+        ready = line.channel("ready", fit + _PACKETS)
+        channels = {}
+        if self.picture is not None:
+            channels[self.picture.facts.index] = frames
+            line.stage("picture", lambda stage: self._enhance_picture(stage, frames, ready), [ready])
+        if self.reader is not None:
+            channels[self.reader.facts.index] = blocks
+            line.stage("sound", lambda stage: self._enhance_sound(stage, blocks, ready), [ready])
+        sources = [s for s in container.streams if s.index in channels or s.index in copies]
+        packets = container.demux(sources)
+        gives = [frames, blocks, ready]
+        line.stage("decode", lambda stage: self._decode(stage, packets, channels, ready), gives)
+        line.stage("encode", lambda stage: _encode(stage, writer, ready))
+        line.run(self._tick)
+
+    def _open_engines(self) -> None:
+        task, video, audio = self.task, self.facts.video, self.facts.audio
+        if video is not None and task.options.picture:
+            self.picture = PictureTrack(video, task.engines.upscaler(), task.warn)
+        if audio is not None and task.options.sound:
             try:
-                copies = self._set_up(container, writer, facts)
-                self._run_stages(container, writer, facts, copies)
-                writer.finish()
-            except BaseException:
-                writer.abandon()
-                raise
-        self._check(facts)
-
-    def _open_engines(self, facts: MediaFacts) -> None:
-        if facts.video is not None and self.engines.options.picture:
-            upscaler = self.engines.upscaler()
-            self.picture = PictureTrack(facts.video, upscaler, self.warn)
-        if facts.audio is not None and self.engines.options.sound:
-            try:
-                enhancer = self.engines.enhancer(facts.audio.rate_hz, facts.audio.channels)
-                self.sound = SoundTrack(enhancer, facts.audio.rate_hz, facts.audio.channels)
+                enhancer = task.engines.enhancer(audio.rate_hz, audio.channels)
+                self.sound = SoundTrack(enhancer, audio.rate_hz, audio.channels)
+                self.reader = SoundReader(audio, task.warn)
             except AudioError as error:
-                self.warn(f"the sound was copied as it is: {error}")
-        if self.preview is not None:
-            self.preview.plan(facts.duration_s)
+                task.warn(f"the sound was copied as it is: {error}")
+        if task.preview is not None:
+            task.preview.plan(self.facts.duration_s)
 
-    def _set_up(self, container: Any, writer: Writer, facts: MediaFacts) -> set[int]:
+    def _set_up(self, container: Any, writer: Writer) -> set[int]:
         """The output's streams in the order of the input's; returns the indexes of those to copy."""
         writer.describe(container)
         copies = set()
         for stream in container.streams:
-            if self.picture is not None and facts.video and stream.index == facts.video.index:
-                codec = writer.add_picture(
-                    stream, facts.video, self.picture.coded_size, self.picture.pixel_format, self.quality
-                )
+            if self.picture is not None and stream.index == self.picture.facts.index:
+                track, quality = self.picture, self.task.options.quality
+                codec = writer.add_picture(stream, track.facts, track.coded_size, track.pixel_format, quality)
                 self.codecs["picture"] = codec.name
-            elif self.sound is not None and facts.audio and stream.index == facts.audio.index:
-                self.codecs["sound"] = writer.add_sound(stream, facts.audio).name
+            elif self.reader is not None and stream.index == self.reader.facts.index:
+                self.codecs["sound"] = writer.add_sound(stream, self.reader.facts).name
             elif stream.type != "data" and writer.add_copy(stream):
                 copies.add(stream.index)
         return copies
 
-    def _run_stages(self, container: Any, writer: Writer, facts: MediaFacts, copies: set[int]) -> None:
-        line = self.pipeline
-        fit = _FRAME_BYTES // max(1, self.picture.frame_bytes) if self.picture else _FRAMES
-        frames = line.channel("frames", max(1, min(_FRAMES, fit)))
-        blocks = line.channel("sound", _BLOCKS)
-        ready = line.channel("ready", max(1, min(_FRAMES, fit)) + _PACKETS)
-        line.stage(
-            "decode",
-            lambda stage: self._decode(stage, container, facts, copies, frames, blocks, ready),
-            gives=[frames, blocks, ready],
-        )
-        if self.picture is not None:
-            line.stage("picture", lambda stage: self._enhance_picture(stage, frames, ready), gives=[ready])
-        if self.sound is not None:
-            reader = SoundReader(facts.audio, self.warn)  # type: ignore[arg-type]
-            line.stage("sound", lambda stage: self._enhance_sound(stage, reader, blocks, ready), gives=[ready])
-        line.stage("encode", lambda stage: _encode(stage, writer, ready))
-        line.run(self._tick(facts))
-
-    def _decode(self, stage: Stage, container: Any, facts: MediaFacts, copies: set[int], frames: Channel,
-                blocks: Channel, ready: Channel) -> None:  # fmt: skip
+    def _decode(self, stage: Stage, packets: Any, channels: dict[int, Channel], ready: Channel) -> None:
         av = import_av()
-        channels: dict[int, Channel] = {}
-        if self.picture is not None and facts.video is not None:
-            channels[facts.video.index] = frames
-        if self.sound is not None and facts.audio is not None:
-            channels[facts.audio.index] = blocks
-        wanted = [s for s in container.streams if s.index in channels or s.index in copies]
-        packets = container.demux(wanted)
         while True:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
-                self.warn(f"the file is damaged or cut off: reading ended early ({error})")
-                break
+                self.task.warn(f"the file is damaged or cut off: reading ended early ({error})")
+                return
             if packet is None:
-                break
+                return
             channel = channels.get(packet.stream.index)
-            if channel is None:
-                if packet.size:  # an empty one only says that the stream ends
-                    stage.give(ready, packet)
-                continue
-            for frame in self._frames_of(packet):
-                stage.give(channel, frame)
+            if channel is not None:
+                for frame in self._frames_of(packet):
+                    stage.give(channel, frame)
+            elif packet.size:  # an empty one only says that the stream ends
+                stage.give(ready, packet)
 
     def _frames_of(self, packet: Any) -> list[Any]:
         av = import_av()
@@ -163,13 +150,13 @@ class VideoJob:
         assert self.picture is not None
         for frame in stage.items(frames):
             source, enhanced = self.picture.enhance(frame)
-            if self.preview is not None:
-                self.preview.see(enhanced.pts * float(enhanced.time_base), source, enhanced)
+            if self.task.preview is not None:
+                self.task.preview.see(enhanced.pts * float(enhanced.time_base), source, enhanced)
             stage.give(ready, enhanced)
 
-    def _enhance_sound(self, stage: Stage, reader: SoundReader, blocks: Channel, ready: Channel) -> None:
-        assert self.sound is not None
-        sound, av = self.sound, import_av()
+    def _enhance_sound(self, stage: Stage, blocks: Channel, ready: Channel) -> None:
+        assert self.sound is not None and self.reader is not None
+        sound, reader, preview, av = self.sound, self.reader, self.task.preview, import_av()
         position = reader.start_pts
 
         def give(samples: Any) -> None:
@@ -186,8 +173,8 @@ class VideoJob:
 
         def enhance(samples: Any) -> None:
             enhanced = sound.feed(samples)
-            if self.preview is not None:
-                self.preview.hear(sound.rate_hz, samples, enhanced)
+            if preview is not None:
+                preview.hear(sound.rate_hz, samples, enhanced)
             give(enhanced)
 
         for frame in stage.items(blocks):
@@ -196,34 +183,58 @@ class VideoJob:
         for samples in reader.finish():
             enhance(samples)
         rest = sound.finish()
-        if self.preview is not None:
-            self.preview.hear(sound.rate_hz, None, rest)
+        if preview is not None:
+            preview.hear(sound.rate_hz, None, rest)
         give(rest)
 
-    def _tick(self, facts: MediaFacts) -> Callable[[], None] | None:
-        if self.progress is None:
-            return None
-        began, show = time.monotonic(), self.progress
-        if self.picture is not None and facts.video is not None:
-            rate = float(facts.video.rate or 0)
-            total = facts.video.frames or (facts.duration_s or 0) * rate
-            return lambda: show(Progress(self.picture.frames, total, time.monotonic() - began, "frames"))  # type: ignore[union-attr]
-        if self.sound is not None:
-            total = facts.duration_s or 0
-            return lambda: show(Progress(self.sound.seconds, total, time.monotonic() - began, "s"))  # type: ignore[union-attr]
-        return None
+    def _tick(self) -> None:
+        if self.task.progress is None:
+            return
+        elapsed_s, length_s = time.perf_counter() - self._began, self.facts.duration_s or 0.0
+        if self.picture is not None:
+            video = self.picture.facts
+            total = video.frames or length_s * float(video.rate or 0)
+            self.task.progress(Progress(self.picture.frames, total, elapsed_s, "frames"))
+        elif self.sound is not None:
+            self.task.progress(Progress(self.sound.seconds, length_s, elapsed_s, "s"))
 
-    def _check(self, facts: MediaFacts) -> None:
-        """Say what is missing from the output, and what was wrong with the input."""
-        if (self.picture or self.sound) and self.decoded == 0:
-            raise UnreadableMediaError(f"cannot read {self.source}: nothing in it can be decoded")
+    def check(self) -> None:
+        """Say what was wrong with the input, and what is missing from the output."""
+        task, video = self.task, self.facts.video
+        if (self.picture or self.sound) and not self.decoded:
+            raise UnreadableMediaError(f"cannot read {task.source}: nothing in it can be decoded")
         if self.damaged:
-            self.warn(f"the file is damaged: {self.damaged} packets could not be decoded and were left out")
-        expected = facts.video.frames if facts.video is not None else 0
-        if self.picture is not None and self.picture.frames < expected:
-            self.warn(f"the file is damaged or cut off: {self.picture.frames} of {expected} frames decoded")
-        for sentence in compare(facts, probe(self.temporary)):
-            self.warn(sentence)
+            task.warn(f"the file is damaged: {self.damaged} packets could not be decoded and were left out")
+        if self.picture is not None and video is not None and self.picture.frames < video.frames:
+            task.warn(
+                f"the file is damaged or cut off: {self.picture.frames} of {video.frames} frames decoded"
+            )
+        for sentence in compare(self.facts, probe(task.temporary)):
+            task.warn(sentence)
+
+    def done(self, seconds: float) -> Done:
+        """The reports on both parts."""
+        picture = sound = None
+        if (track := self.picture) is not None:
+            picture = PictureReport.of(
+                track.upscaler,
+                source_size=(track.facts.width, track.facts.height),
+                size=track.enhanced_size,
+                frames=track.frames,
+                seconds=seconds,
+                codec=self.codecs["picture"],
+            )
+            self._say_bypassed(track.upscaler, "frames")
+        if self.sound is not None:
+            gain_db = self.task.options.dialog_gain_db
+            sound = SoundReport.of(self.sound, dialog_gain_db=gain_db, codec=self.codecs["sound"])
+            self._say_bypassed(self.sound.enhancer, "blocks of sound")
+        peaks = {channel.name: channel.peak for channel in self.pipeline.channels}
+        return Done(picture, sound, self.pipeline.busy_s(), peaks)
+
+    def _say_bypassed(self, opened: Any, what: str) -> None:
+        if sentence := bypassed(opened, what):
+            self.task.warn(sentence)
 
 
 def _encode(stage: Stage, writer: Writer, ready: Channel) -> None:
