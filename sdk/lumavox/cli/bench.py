@@ -68,19 +68,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from lumavox.benchmark import overhead
     from lumavox.bundle import Bundle
 
     bundles = [Bundle.open(m, allow_unsigned=args.allow_unsigned) for m in args.model or MODELS]
     figures: dict[str, list[Any]] = {"picture": [], "sound": []}
     for bundle in bundles:
         if bundle.task == "sr":
-            figures["picture"].append(_picture(bundle, args))
+            picture = overhead(bundle, size=args.size, rounds=args.rounds, backend=args.backend)
+            figures["picture"].append(picture)
         else:
             figures["sound"].append(_sound(bundle, args))
     imports = _imports(args.rounds)
     if args.json:
         print_json(figures | {"import": imports})
         return 0
+    for picture in figures["picture"]:
+        print(
+            f"picture  {picture.model} on {picture.backend}, {picture.format} {picture.width}x{picture.height} "
+            f"x{picture.scale:g}: engine {picture.engine_ms:.2f} ms, process {picture.process_ms:.2f} ms, "
+            f"ratio {picture.ratio:.3f}"
+        )
+        if picture.enhanced < picture.rounds:
+            print(f"         only {picture.enhanced} frames went through the network: this compares nothing")
     for sound in figures["sound"]:
         print(
             f"sound    {sound.model} on {sound.backend}: real-time factor {sound.real_time_factor:.3f} "
