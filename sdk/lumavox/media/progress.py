@@ -14,7 +14,7 @@ from typing import TextIO
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """``done`` of ``total`` units (``"frames"`` or sound's ``"s"``) after ``elapsed_s``; total 0 is unknown."""
+    """``done`` of ``total`` after ``elapsed_s``, in ``"frames"`` or ``"s"`` of sound; total 0 is unknown."""
 
     done: float
     total: float

@@ -149,5 +149,5 @@ def _check(sf: Any, track: SoundTrack, task: Task) -> None:
         if written.frames >= track.samples:
             return
     raise OutputError(
-        f"cannot write {task.output}: the file came out incomplete (is the disk full?); nothing was left behind"
+        f"cannot write {task.output}: the file came out incomplete; nothing was left behind; is the disk full?"
     )

@@ -54,14 +54,14 @@ class SoundTrack:
         began = time.perf_counter()
         enhanced = self.enhancer.process(block)
         self.process_s += time.perf_counter() - began
-        return self._aligned(enhanced)
+        return self._aligned(np.asarray(enhanced, np.float32))
 
     def finish(self) -> Samples:
         """The rest, so that as many samples came out as went in."""
         began = time.perf_counter()
         tail = self.enhancer.flush()
         self.process_s += time.perf_counter() - began
-        return self._aligned(tail)[: self.samples]
+        return self._aligned(np.asarray(tail, np.float32))
 
     def _aligned(self, enhanced: Samples) -> Samples:
         dropped = min(self._to_drop, len(enhanced))

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from lumavox.errors import AudioError, UnreadableMediaError
-from lumavox.media.facts import MediaFacts, compare, open_input, probe
+from lumavox.media.facts import MediaFacts, open_input, probe
+from lumavox.media.kept import compare
 from lumavox.media.kinds import import_av
 from lumavox.media.picture_track import PictureTrack
 from lumavox.media.pipeline import Channel, Pipeline, Stage
@@ -155,7 +156,8 @@ class _Job:
             stage.give(ready, enhanced)
 
     def _enhance_sound(self, stage: Stage, blocks: Channel, ready: Channel) -> None:
-        assert self.sound is not None and self.reader is not None
+        assert self.sound is not None
+        assert self.reader is not None
         sound, reader, preview, av = self.sound, self.reader, self.task.preview, import_av()
         position = reader.start_pts
 
@@ -206,9 +208,8 @@ class _Job:
         if self.damaged:
             task.warn(f"the file is damaged: {self.damaged} packets could not be decoded and were left out")
         if self.picture is not None and video is not None and self.picture.frames < video.frames:
-            task.warn(
-                f"the file is damaged or cut off: {self.picture.frames} of {video.frames} frames decoded"
-            )
+            share = f"{self.picture.frames} of {video.frames}"
+            task.warn(f"the file is damaged or cut off: {share} frames could be decoded")
         for sentence in compare(self.facts, probe(task.temporary)):
             task.warn(sentence)
 
