@@ -1,12 +1,12 @@
-"""``lumavox bench``: its figures are consistent with each other; how large they are is not a test's business."""
+"""``lumavox bench``: its figures agree with each other; how large they are is not a test's business."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from bundles import de_bundle, sr_bundle
 
+from bundles import de_bundle, sr_bundle
 from lumavox import cli
 
 

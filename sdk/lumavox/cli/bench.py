@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
         print_json(figures | {"import": imports})
         return 0
     for picture in figures["picture"]:
+        what = f"{picture.format} {picture.width}x{picture.height} x{picture.scale:g}"
         print(
-            f"picture  {picture.model} on {picture.backend}, {picture.format} {picture.width}x{picture.height} "
-            f"x{picture.scale:g}: engine {picture.engine_ms:.2f} ms, process {picture.process_ms:.2f} ms, "
-            f"ratio {picture.ratio:.3f}"
+            f"picture  {picture.model} on {picture.backend}, {what}: engine {picture.engine_ms:.2f} ms, "
+            f"process {picture.process_ms:.2f} ms, ratio {picture.ratio:.3f}"
         )
         if picture.enhanced < picture.rounds:
             print(f"         only {picture.enhanced} frames went through the network: this compares nothing")
