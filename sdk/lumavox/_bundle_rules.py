@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ._bundle_schema import SCHEMA, Document
-from ._parse import load_json, parse
+from ._parse import dump_json, load_json, parse, plain
 from ._version import __version__
 from .errors import (
     BundleFormatError,
@@ -25,7 +25,7 @@ from .errors import (
     BundleTaskError,
     BundleVersionError,
 )
-from .signing import TrustedKeys
+from .signing import SigningKey, TrustedKeys
 
 MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"
@@ -37,7 +37,9 @@ MAX_JSON_BYTES = 2**20
 
 # One rule against absolute paths, "..", backslashes, drive letters, control and look-alike characters.
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
-_SEMANTIC_VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+_SEMANTIC_VERSION = re.compile(
+    r"([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def _verify_signature(
         raise BundleFormatError(f"{where}: {SIGNATURE}: signature: not base64: {cause}") from cause
     if base64.b64encode(signature).decode() != signed.signature or len(signature) != 64:
         raise BundleFormatError(f"{where}: {SIGNATURE}: signature: expected base64 of 64 bytes")
+    if dump_json(plain(signed)) != files[SIGNATURE]:  # the one file that no digest covers has one form
+        raise BundleFormatError(f"{where}: {SIGNATURE}: not as it was written; get the bundle again")
     trusted = TrustedKeys.shipped() if trusted is None else trusted
     try:
         trusted.verify(signed.key_id, signature, files[MANIFEST])
@@ -195,6 +199,12 @@ def manifest_of(files: Mapping[str, bytes]) -> dict[str, Any]:
         path: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in files.items()
     }
     return {"schema": SCHEMA, "files": entries}
+
+
+def signature_file(manifest: bytes, key: SigningKey) -> bytes:
+    """``signature.json`` over the bytes of ``manifest.json``."""
+    signature = base64.b64encode(key.sign(manifest)).decode()
+    return dump_json(plain(SignatureFile("ed25519", key.key_id, signature)))
 
 
 def _load(files: Mapping[str, bytes], path: str, where: str) -> Any:

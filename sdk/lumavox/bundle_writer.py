@@ -10,7 +10,6 @@ would refuse is never made. The same arguments give the same bytes.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import os
@@ -97,12 +96,7 @@ def _write_signed(out_dir: Path, content: Mapping[str, bytes], key: SigningKey |
     manifest = dump_json(rules.manifest_of(content))
     files = dict(content) | {rules.MANIFEST: manifest}
     if key is not None:
-        signature = {
-            "algorithm": "ed25519",
-            "key_id": key.key_id,
-            "signature": base64.b64encode(key.sign(manifest)).decode(),
-        }
-        files[rules.SIGNATURE] = dump_json(signature)
+        files[rules.SIGNATURE] = rules.signature_file(manifest, key)
     trusted = TrustedKeys.of(key.public_pem()) if key else None
     with _temporary_beside(out_dir) as temporary:
         new, old = temporary / "new", temporary / "old"

@@ -10,6 +10,7 @@ wheel, ``models`` of a source checkout. Nothing is opened or verified here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -37,7 +38,8 @@ def find_bundle(id_or_path: str | Path) -> Path:
     if isinstance(id_or_path, str) and text in found:
         return found[text]
     path = Path(text)
-    if "\0" not in text and path.exists():
+    with contextlib.suppress(OSError, ValueError):  # a name that no file can have is not found
+        path.lstat()
         return path
     if isinstance(id_or_path, str) and _ID.fullmatch(text):
         roots = ", ".join(str(root) for root in _roots()) or "no folder"

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from lumavox.bundle import Golden, Provenance, StateSpec, TensorSpec, Variant
+from lumavox import _bundle_rules as rules
+from lumavox._parse import dump_json
+from lumavox.bundle import Bundle, Golden, Provenance, StateSpec, TensorSpec, Variant, read_files
 from lumavox.bundle_writer import write_bundle
 from lumavox.signing import SigningKey, TrustedKeys
 
@@ -163,3 +165,25 @@ def _write(
         folder / id / "bundle", id=id, variants=variants, files=files,
         key=signing_key() if key is True else (key or None), **settings,
     )  # fmt: skip
+
+
+def opened(path: Path, **options: object) -> Bundle:
+    """The bundle at ``path``, verified by the test key unless ``options`` say otherwise."""
+    return Bundle.open(path, **({"trusted_keys": trusted()} | options))
+
+
+def edited(folder: Path, change: Callable[[dict], object]) -> Path:
+    """The bundle with its ``bundle.json`` changed in place and signed again, as a hostile signer could."""
+    document = json.loads((folder / rules.DOCUMENT).read_bytes())
+    change(document)
+    (folder / rules.DOCUMENT).write_text(json.dumps(document))
+    return sign(folder)
+
+
+def sign(folder: Path) -> Path:
+    """The bundle with manifest and signature made anew for the files as they are."""
+    files = {n: d for n, d in read_files(folder).items() if n not in (rules.MANIFEST, rules.SIGNATURE)}
+    manifest = dump_json(rules.manifest_of(files))
+    (folder / rules.MANIFEST).write_bytes(manifest)
+    (folder / rules.SIGNATURE).write_bytes(rules.signature_file(manifest, signing_key()))
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ def trusted() -> TrustedKeys:
 def sr_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A signed "sr" bundle folder that no test may change."""
     return bundles.sr_bundle(tmp_path_factory.mktemp("sr"))
+
+
+@pytest.fixture
+def copy(sr_path: Path, tmp_path: Path) -> Path:
+    """The signed "sr" bundle as a folder that the test may spoil."""
+    return shutil.copytree(sr_path, tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bundles import CARD, SR_FRONT_END, de_bundle, npz, signing_key, sr_bundle, sr_variant, trusted
 
+from bundles import CARD, SR_FRONT_END, de_bundle, npz, signing_key, sr_bundle, sr_variant, trusted
 from lumavox.bundle import Bundle, Provenance
 from lumavox.bundle_writer import pack_bundle, write_bundle
 from lumavox.errors import BundleError, BundleFormatError, OptionError
