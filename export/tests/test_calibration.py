@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from graphs import conv, picture_graph, plan_for, random_feeds, sound_graph
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphs import conv, picture_graph, plan_for, random_feeds, sound_graph
 from lumavox.errors import OptionError
 from lumavox_export.calibration import calibrate
 from lumavox_export.errors import GraphError
@@ -44,7 +44,9 @@ def test_a_fixed_range_is_kept_also_by_the_tensors_that_share_it():
 
 
 def test_the_measured_range_holds_every_value_seen():
-    graph = Graph((Port("x", (1, 1, 8, 2)),), (conv(RNG, "x", "y", (3, 1, 1, 2)),), (Port("y", (1, 1, 8, 3)),))
+    graph = Graph(
+        (Port("x", (1, 1, 8, 2)),), (conv(RNG, "x", "y", (3, 1, 1, 2)),), (Port("y", (1, 1, 8, 3)),)
+    )
     feeds = random_feeds(graph, RNG)
     quant = calibrate(graph, [feeds]).tensors["x"]
     error = np.abs(quant.dequantize(quant.quantize(feeds["x"])) - feeds["x"])

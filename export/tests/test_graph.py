@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import conv, picture_graph, sound_graph
 
+from graphs import conv, picture_graph, sound_graph
 from lumavox_export.errors import GraphError
 from lumavox_export.graph import Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Port, Sigmoid, State
 

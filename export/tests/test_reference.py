@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from graphs import plan_for, picture_graph, quantized, random_feeds, small_graphs, sound_graph
 from hypothesis import given, settings
 from torch.nn import functional
 
+from graphs import picture_graph, plan_for, quantized, random_feeds, small_graphs, sound_graph
 from lumavox.errors import InputError, OptionError
 from lumavox_export import fixed_point as fx
 from lumavox_export import formats
@@ -115,7 +115,9 @@ def test_the_sigmoid_of_every_int8_value_equals_the_kernel_and_the_function(scal
     scale = float(np.float32(scale))
     q = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
     graph = Graph((Port("x", q.shape),), (Sigmoid("x", "y"),), (Port("y", q.shape),))
-    plan = QuantPlan("int8", {"x": TensorQuant("int8", scale, 3), "y": TensorQuant("int8", 1 / 256, -128)}, {})
+    plan = QuantPlan(
+        "int8", {"x": TensorQuant("int8", scale, 3), "y": TensorQuant("int8", 1 / 256, -128)}, {}
+    )
     got = run_int(graph, plan, {"x": q})["y"]
     kernel = open_tflite(TFLITE.write(graph, plan), "BUILTIN_REF")({"x": q})["y"]
     np.testing.assert_array_equal(got, kernel)
