@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from fractions import Fraction
+
+os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder writes a page to stderr for every clip
 
 import av
 import numpy as np

@@ -21,7 +21,7 @@ Sound = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class MixSettings:
-    """Recipe section ``[data]``: shares are probabilities per item."""
+    """Recipe section ``[contents.data.mix]``: shares are probabilities per item."""
 
     seconds: float = 5.0
     snr_db: tuple[float, float] = (-9.0, 16.0)  # dialog to background while dialog is active
@@ -63,6 +63,10 @@ class Mixer:
         mixed = [self.mix(dialogs[i % half], backgrounds[(i + i // half) % half], rng) for i in range(count)]
         mixes, parts = zip(*mixed, strict=True)
         return np.stack(mixes), np.stack(parts)
+
+    def parts(self, rng: np.random.Generator) -> tuple[Sound, Sound]:
+        """A dialog and a background, neither scaled to the other."""
+        return self._dialog(rng), self._background(rng)
 
     def mix(self, dialog: Sound, background: Sound, rng: np.random.Generator) -> tuple[Sound, Sound]:
         """One mix and its dialog at a random level difference and overall level."""

@@ -31,9 +31,8 @@ CACHE_VERSION = 2  # raise when the making of pairs changes
 
 @dataclass(frozen=True)
 class PairSettings:
-    """Recipe section ``[data]``."""
+    """Recipe section ``[contents.data.pairs]``."""
 
-    datasets: tuple[str, ...]
     content: str = "clean"  # "clean" | "streamed"
     clean_share: float = 0.15  # of the "streamed" pairs
     codecs: tuple[str, ...] = ("libx264", "libx265", "libsvtav1")

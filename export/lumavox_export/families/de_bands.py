@@ -11,19 +11,24 @@ is a block's own input some frames ago) and for export (``to_graph``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lumavox.errors import OptionError
 
+from ..parity import Tolerances
 from ..graph import Add, Concat, Constant, Conv2D, Graph, Op, Port, Sigmoid, State
 
 
 TAPS = 3  # time taps of every causal convolution
+
+TOLERANCES = Tolerances(float_abs=1e-4, lsb=2, share=0.5)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,29 @@ class BandMask(nn.Module):
         for layer in self.context:
             g = layer(g)
         return self.spread(g)
+
+    @torch.no_grad()
+    def reference(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One streaming call in torch: inputs of ``to_graph`` to its outputs, NHWC."""
+        out: dict[str, Tensor] = {}
+
+        def taps(name: str, x: Tensor, layer: CausalTaps) -> Tensor:
+            out[name] = x
+            delays = range((TAPS - 1) * layer.dilation, 0, -layer.dilation)
+            past = [torch.from_numpy(feeds[f"{name}_{delay}_ago"]).permute(0, 3, 1, 2) for delay in delays]
+            return functional.relu(functional.conv2d(torch.cat([*past, x], 2), layer.conv.weight, layer.conv.bias))
+
+        features = torch.from_numpy(feeds["features"]).permute(0, 3, 1, 2)
+        x, name = functional.relu(self.stem(features)) + self.place, "now0"
+        for index, (time, frequency) in enumerate(zip(self.time, self.frequency, strict=True)):
+            if index == self.network.global_after:
+                g, source = functional.relu(self.gather(x)), "gather"
+                for j, layer in enumerate(self.context):
+                    g, source = taps(source, g, layer), f"context{j}"
+                x, name = x + self.spread(g), "informed"
+            x, name = x + frequency(taps(name, x, time)), f"now{index + 1}"
+        out["mask"] = torch.sigmoid(self.head(x))
+        return {key: value.permute(0, 2, 3, 1).numpy() for key, value in out.items()}
 
     def to_graph(self) -> Graph:
         """One frame per call: features (1, 1, bands, 1) to the mask (1, 1, positions, bands / positions)."""

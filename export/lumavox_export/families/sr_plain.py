@@ -9,15 +9,20 @@ engine passes it without any error.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lumavox.errors import OptionError
 
+from ..parity import Tolerances
 from ..graph import Conv2D, DepthToSpace, Graph, Op, Port
+
+TOLERANCES = Tolerances()
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,15 @@ class PlainSr(nn.Module):
         return functional.pixel_shuffle(x, self.network.scale)
 
     @torch.no_grad()
+    def hidden(self, x: Tensor) -> list[Tensor]:
+        """The activations after every convolution but the last."""
+        found = []
+        for index in range(self.network.layers - 1):
+            x = functional.relu(functional.conv2d(x, *self.layer(index), padding=1))
+            found.append(x)
+        return found
+
+    @torch.no_grad()
     def equalize(self, ranges: list[Tensor]) -> None:
         """Rescale hidden channels to 0..1 without changing the function (Nagel et al., ICCV 2019).
 
@@ -93,6 +107,11 @@ class PlainSr(nn.Module):
             self.weights[index] /= factor[:, None, None, None]
             self.biases[index] /= factor
             self.weights[index + 1] *= factor[None, :, None, None]
+
+    @torch.no_grad()
+    def reference(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One call in torch: inputs of ``to_graph`` to its outputs, NHWC."""
+        return {"enlarged": self(torch.from_numpy(feeds["luma"]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()}
 
     def to_graph(self) -> Graph:
         """The executed network; the same channel order for PixelShuffle and DepthToSpace (one output plane)."""

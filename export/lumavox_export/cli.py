@@ -1,0 +1,161 @@
+"""The ``lumavox-export`` command: makes models.
+
+    lumavox-export all RECIPE --data ROOT [--resume]     every stage, unchanged ones skipped
+    lumavox-export train|distill|quantize|export|bundle RECIPE …    up to that stage
+    lumavox-export evaluate RECIPE --data ROOT           measure a model, write measured.json
+    lumavox-export ship RECIPE                           put bundle and weights beside the recipe
+    lumavox-export mix RECIPE OUT                        write training mixes to listen to
+    lumavox-export keygen KEY                            a signing key
+    lumavox-export debug-data DIR                        small synthetic datasets for a first run
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lumavox.errors import LumavoxError
+
+STAGE_NAMES = ("train", "distill", "quantize", "export", "bundle")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code (0 done, 2 error, 130 Ctrl-C)."""
+    parser = argparse.ArgumentParser(prog="lumavox-export", description="Make Lumavox models.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_stages(commands)
+    _add_tools(commands)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print("lumavox-export: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except (LumavoxError, OSError) as error:
+        print(f"lumavox-export: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name in ("all", *STAGE_NAMES):
+        words = "every stage" if name == "all" else f"the stages up to {name}"
+        stage = commands.add_parser(name, help=f"run {words}; what is unchanged is skipped")
+        _add_work(stage)
+        stage.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+        stage.add_argument("--weights", type=Path, help="take these trained weights in place of stage train")
+        stage.add_argument("--only", action="store_true", help="run this stage alone, on what the earlier ones left")
+        stage.set_defaults(run=_run_stages)
+
+
+def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    evaluate = commands.add_parser("evaluate", help="measure a model against conventional filters, write measured.json")
+    _add_work(evaluate)
+    evaluate.add_argument("--write", action="store_true", help="write measured.json beside the recipe")
+    evaluate.set_defaults(run=_run_evaluate)
+    ship = commands.add_parser("ship", help="put bundle and weights beside the recipe")
+    _add_work(ship)
+    ship.set_defaults(run=_run_ship)
+    mix = commands.add_parser("mix", help="write training mixes and their dialog as WAV files")
+    _add_work(mix)
+    mix.add_argument("folder", type=Path)
+    mix.add_argument("--count", type=int, default=8)
+    mix.set_defaults(run=_run_mix)
+    keygen = commands.add_parser("keygen", help="make a signing key and its public half")
+    keygen.add_argument("key", type=Path)
+    keygen.set_defaults(run=_run_keygen)
+    debug = commands.add_parser("debug-data", help="make small synthetic datasets")
+    debug.add_argument("folder", type=Path)
+    debug.set_defaults(run=_run_debug_data)
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("."), help="root of the dataset files")
+    parser.add_argument("--manifests", type=Path, help="dataset manifests (default: models/datasets by the recipe)")
+    parser.add_argument("--out", type=Path, help="where the stages leave their files (default: out/<id>)")
+    parser.add_argument("--cache", type=Path, default=Path("out/cache"), help="decoded and paired material")
+    parser.add_argument("--key", type=Path, help="signing key; without one the bundle is unsigned")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+
+
+def _work(args: argparse.Namespace):  # type: ignore[no-untyped-def]
+    import torch
+
+    from .recipe import Recipe
+    from .work import Work
+
+    recipe = Recipe.load(args.recipe)
+    torch.set_num_threads(args.threads)
+    manifests = args.manifests or args.recipe.parent.parent.parent / "datasets"
+    out = args.out or Path("out") / recipe.id
+    resume = getattr(args, "resume", False)
+    return recipe, Work(out, args.data, manifests, args.cache, resume, args.threads, args.key)
+
+
+def _run_stages(args: argparse.Namespace) -> int:
+    from .pipeline import Pipeline
+
+    recipe, work = _work(args)
+    pipeline = Pipeline(recipe, work)
+    if args.weights is not None:
+        pipeline.adopt(args.weights)
+    last = "bundle" if args.command == "all" else args.command
+    artifact = pipeline.run(last, first=last if args.only else "train")
+    print(f"{recipe.id}: {last} is in {artifact.folder}")
+    return 0
+
+
+def _run_evaluate(args: argparse.Namespace) -> int:
+    from lumavox._parse import dump_json
+
+    from .evaluation import evaluate
+
+    recipe, work = _work(args)
+    measured, table = evaluate(recipe, work)
+    print(table)
+    if args.write:
+        path = recipe.folder / "measured.json"
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(dump_json(measured))
+        partial.replace(path)
+    return 0
+
+
+def _run_ship(args: argparse.Namespace) -> int:
+    from .ship import ship
+
+    recipe, work = _work(args)
+    print(f"{recipe.id}: shipped to {ship(recipe, work)}")
+    return 0
+
+
+def _run_mix(args: argparse.Namespace) -> int:
+    from .tasks.de import write_mixes
+
+    recipe, work = _work(args)
+    for path in write_mixes(recipe, work, args.folder, args.count):
+        print(path)
+    return 0
+
+
+def _run_keygen(args: argparse.Namespace) -> int:
+    from lumavox.signing import SigningKey
+
+    if args.key.exists():
+        raise FileExistsError(f"{args.key} exists; a signing key is never overwritten")
+    key = SigningKey.generate()
+    key.save(args.key)
+    public = args.key.with_suffix(".pub.pem")
+    public.write_bytes(key.public_pem())
+    print(f"key {key.key_id}: keep {args.key} secret, give {public} to those who open your bundles")
+    return 0
+
+
+def _run_debug_data(args: argparse.Namespace) -> int:
+    from .data.debug import make_debug_data
+
+    print(f"datasets in {make_debug_data(args.folder)}")
+    return 0

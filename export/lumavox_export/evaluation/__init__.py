@@ -1,0 +1,57 @@
+"""Measures a bundled model as a device runs it, beside the conventional filters; one file per task.
+
+    measured, table = evaluate(recipe, work)
+
+``measured`` is what ``measured.json`` holds (numbers made by machine, never typed), ``table`` the same to read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from typing import Any
+
+from lumavox.bundle import Bundle
+
+from ..recipe import Recipe
+from ..work import Work
+
+
+def evaluate(recipe: Recipe, work: Work) -> tuple[dict[str, Any], str]:
+    """Measure the bundle of the last pipeline run, or if there is none, the one beside the recipe."""
+    made = work.out / "bundle" / "bundle"
+    folder = made if made.is_dir() else recipe.folder / "bundle"
+    bundle = Bundle.open(folder, task=recipe.task, allow_unsigned=True, trusted_keys=_own_key(work))
+    figures, table = importlib.import_module(f"{__name__}.{recipe.task}").measure(recipe, bundle, work)
+    head = {
+        "model": {"id": bundle.id, "version": bundle.version, "bundle_sha256": bundle.digest},
+        "measured_on": {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()},
+        "data": {name: work.dataset(name).digest for name in _validation(recipe)},
+    }
+    return head | figures, table
+
+
+def _validation(recipe: Recipe) -> list[str]:
+    from lumavox._parse import plain
+
+    names: set[str] = set()
+    for content in recipe.contents:
+        for key, value in plain(content.data).items():
+            if key.startswith("validation"):
+                names.update(value)
+    return sorted(names)
+
+
+def _own_key(work: Work) -> Any:
+    """Trust the key that the bundle was just signed with, beside the shipped ones."""
+    if work.key is None:
+        return None
+    from lumavox.signing import SigningKey, TrustedKeys
+
+    return TrustedKeys.of(SigningKey.load(work.key).public_pem())
+
+
+def table_of(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

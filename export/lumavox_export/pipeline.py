@@ -1,0 +1,81 @@
+"""The pipeline: recipe → train → distill → quantize → export → bundle.
+
+    Pipeline(Recipe.load(path), Work(out=..., data=..., ...)).run("bundle")
+
+Each stage has its own folder under ``work.out`` and a file of its name in ``stages/``. A stage whose inputs
+are unchanged is not run again; an interrupted one goes on with ``work.resume``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import lumavox
+
+from .artifacts import Artifact
+from .errors import StageError
+from .recipe import Recipe, digest
+from .stages import bundling, distill, exporting, quantize, train
+from .work import Work
+
+# The one order; name, module. Every module has ``inputs`` and ``run``.
+STAGES = {
+    "train": train,
+    "distill": distill,
+    "quantize": quantize,
+    "export": exporting,
+    "bundle": bundling,
+}
+
+
+class Pipeline:
+    """One recipe in one output folder."""
+
+    def __init__(self, recipe: Recipe, work: Work, report: Callable[[str], None] = print) -> None:
+        self.recipe, self.work, self._report = recipe, work, report
+
+    def run(self, last: str, first: str = "train") -> Artifact:
+        """Run the stages up to ``last``, those before ``first`` being taken as they lie in the folder.
+
+        Raises StageError if one of those is not there.
+        """
+        names = list(STAGES)
+        artifact: Artifact | None = None
+        for name in names[: names.index(last) + 1]:
+            if names.index(name) < names.index(first):
+                artifact = Artifact.load(self.work.out / name)
+            else:
+                artifact = self._stage(name, artifact)
+        assert artifact is not None
+        return artifact
+
+    def adopt(self, weights: Path) -> Artifact:
+        """Take trained weights from a file in place of stage train."""
+        folder = self.work.out / "train"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(weights, folder / train.WEIGHTS)
+        except OSError as error:
+            raise StageError(f"cannot take the weights {weights}: {error}") from error
+        return Artifact.seal("train", folder, self._inputs("train", None), [train.WEIGHTS], {"adopted": weights.name})
+
+    def _inputs(self, name: str, previous: Artifact | None) -> str:
+        stage = STAGES[name]
+        made_from = {"stage": name, "code": lumavox.__version__, "previous": previous.digest if previous else ""}
+        return digest(made_from | stage.inputs(self.recipe, previous, self.work))
+
+    def _stage(self, name: str, previous: Artifact | None) -> Artifact:
+        folder = self.work.out / name
+        inputs = self._inputs(name, previous)
+        found = Artifact.current(folder, inputs)
+        if found is not None:
+            self._report(f"{name}: unchanged")
+            return found
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "artifact.json").unlink(missing_ok=True)
+        names = STAGES[name].run(self.recipe, previous, folder, self.work)
+        artifact = Artifact.seal(name, folder, inputs, names, {})
+        self._report(f"{name}: {len(names)} files in {folder}")
+        return artifact

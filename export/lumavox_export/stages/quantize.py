@@ -1,0 +1,122 @@
+"""Stage quantize: scales are decided once, by calibration and quantization-aware training.
+
+Leaves the float weights as they will be exported (``weights.safetensors``), and for each content the integer
+network's arrays and its plan, which every file format applies unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from lumavox._parse import plain
+
+from ..artifacts import Artifact
+from ..calibration import calibrate
+from ..errors import StageError
+from ..graph import Graph
+from ..qat import FakeQuantGraph, weights_to_dict, with_weights
+from ..quant_plan import QuantPlan
+from ..recipe import Content, Recipe, part
+from ..training import fit
+from ..weights import load_into, write_weights
+from ..work import Work
+from .train import WEIGHTS, trained
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """One content: the float network, the integer network (own weights after training) and its plan."""
+
+    module: torch.nn.Module
+    graph: Graph
+    integer_graph: Graph
+    plan: QuantPlan
+
+
+def inputs(recipe: Recipe, previous: Artifact | None, work: Work) -> dict[str, Any]:
+    """All that the result depends on, beside the weights."""
+    return {"quantize": plain(recipe.quantize)}
+
+
+def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) -> list[str]:
+    """Quantize every content; returns the names of the files made."""
+    if previous is None:
+        raise StageError(f"{recipe.id}: quantize needs the weights of stage distill")
+    states, names = trained(previous), [WEIGHTS]
+    task = part("tasks", recipe.task, recipe.id)
+    for content in recipe.contents:
+        module = load_into(recipe.network.build(), states[content.name], content.name)  # type: ignore[attr-defined]
+        material = task.Material(recipe, content, work)
+        graph, plan = _quantize(recipe, content, module, material, task, out_dir / content.name, work)
+        states[content.name] = module.state_dict()
+        arrays = {name: np.ascontiguousarray(array) for name, array in weights_to_dict(graph).items()}
+        save_file(arrays, out_dir / f"{content.name}.safetensors")
+        (out_dir / f"{content.name}.plan.json").write_text(json.dumps(plan.to_dict()))
+        names += [f"{content.name}.safetensors", f"{content.name}.plan.json"]
+        if hasattr(task, "knob"):
+            (out_dir / "knob.json").write_text(json.dumps(task.knob(recipe, material, module)))
+            names.append("knob.json")
+    write_weights(out_dir / WEIGHTS, states)
+    return names
+
+
+def _quantize(
+    recipe: Recipe, content: Content, module: Any, material: Any, task: Any, folder: Path, work: Work
+) -> tuple[Graph, QuantPlan]:
+    settings = recipe.quantize
+    if hasattr(module, "equalize"):
+        module.equalize(_channel_ranges(module, material, task, recipe))
+    graph: Graph = module.to_graph()
+    plan = calibrate(
+        graph,
+        task.calibration(recipe, material, graph),
+        precision=settings.precision,  # type: ignore[arg-type]
+        ranges=task.ranges(recipe, graph),
+        percentile=settings.percentile,
+    )
+    if settings.qat.steps == 0:
+        return graph, plan
+    student = FakeQuantGraph(graph, plan)
+    folder.mkdir(parents=True, exist_ok=True)
+    fit(
+        student,
+        material.loss,
+        settings.qat,
+        folder,
+        resume=work.resume,
+        label=f"quantize {recipe.id} {content.name}",
+        validate=material.validate,
+        validate_every=max(1, settings.qat.steps // 5),
+    )
+    return student.trained_graph()
+
+
+def _channel_ranges(module: Any, material: Any, task: Any, recipe: Recipe) -> list[torch.Tensor]:
+    """The largest activation of every channel of every hidden layer over the calibration samples."""
+    graph = module.to_graph()
+    largest: list[torch.Tensor] = []
+    for feeds in task.calibration(recipe, material, graph):
+        x = torch.from_numpy(feeds[graph.inputs[0].name]).permute(0, 3, 1, 2)
+        found = [h.amax((0, 2, 3)) for h in module.hidden(x)]
+        largest = [torch.maximum(a, b) for a, b in zip(largest, found, strict=True)] if largest else found
+    return largest
+
+
+def quantized(recipe: Recipe, artifact: Artifact) -> dict[str, Quantized]:
+    """What the stage left, by content."""
+    states = trained(artifact)
+    found = {}
+    for content in recipe.contents:
+        module = load_into(recipe.network.build(), states[content.name], content.name)  # type: ignore[attr-defined]
+        graph: Graph = module.to_graph()  # type: ignore[operator]
+        arrays = load_file(artifact.folder / f"{content.name}.safetensors")
+        plan = QuantPlan.from_dict(json.loads((artifact.folder / f"{content.name}.plan.json").read_text()))
+        found[content.name] = Quantized(module, graph, with_weights(graph, arrays), plan)
+    return found

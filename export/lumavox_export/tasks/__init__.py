@@ -1,0 +1,15 @@
+"""Tasks, one file each: the data section of a recipe, and what training, quantization and export need of it.
+
+A task module has
+
+    Data                        frozen dataclass of section [contents.data]
+    Material(recipe, content, work)
+        .loss(module, step, teacher, share)   training loss of that step's batch
+        .validate(module)       figures to log, higher is better
+    calibration(recipe, content, work, graph) feeds for calibration
+    quantized_loss(material, module, step)    loss of quantization-aware training
+    golden(recipe, graph)       golden inputs, one call
+    ranges(recipe, graph)       fixed real ranges of tensors
+    front_end(recipe)           the bundle's front_end section
+    delay(recipe)               the bundle's delay section
+"""

@@ -1,0 +1,217 @@
+"""Dialog enhancement: film-like mixes, compressed spectral loss, SI-SDR improvement of the dialog stem.
+
+Training runs at 16 kHz, where most licensed speech is at home; the front-end's bins are the same at 48 kHz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lumavox.dsp import BandFrontEnd
+
+from ..data.de_mixes import Mix, validation_mixes
+from ..data.mixer import Mixer, MixSettings
+from ..data.sound_bank import SoundBank
+from ..errors import RecipeError
+from ..graph import Graph
+from ..knob import calibrate_knob
+from ..losses import DialogLoss
+from ..metrics import si_sdr
+from ..recipe import Content, Recipe
+from ..reference import stream
+from ..work import Work
+
+Feeds = Mapping[str, np.ndarray]
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Section ``[contents.data]``: dataset names by role."""
+
+    speech: tuple[str, ...]
+    music: tuple[str, ...]
+    effects: tuple[str, ...]
+    singing: tuple[str, ...]
+    validation_speech: tuple[str, ...] = ()
+    validation_music: tuple[str, ...] = ()
+    validation_effects: tuple[str, ...] = ()
+    rate_hz: int = 16000
+    batch: int = 8
+    mix: MixSettings = field(default_factory=MixSettings)
+    loss: DialogLoss = field(default_factory=DialogLoss)
+
+
+class Material:
+    """Batches and validation mixes; batches are made ahead in a process of their own."""
+
+    def __init__(self, recipe: Recipe, content: Content, work: Work) -> None:
+        self.data: Data = content.data  # type: ignore[assignment]
+        self.front_end = _front_end(recipe).at_rate(self.data.rate_hz)
+        self._expansion = torch.from_numpy(self.front_end.expansion)
+        self._batches = _Batches(recipe.seed, self.data, self.front_end, work)
+        self._ahead: Iterator[Batch] | None = None
+        self._next_step = -1
+        self._work = work
+        self._validation: list[Mix] | None = None
+
+    def batch(self, step: int) -> Batch:
+        """Features ``(batch, frames, bands)`` and unit-level spectra of mix and dialog."""
+        if self._ahead is None or step != self._next_step:
+            rest = torch.utils.data.Subset(self._batches, range(step, len(self._batches)))
+            self._ahead = iter(torch.utils.data.DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=4))
+        self._next_step = step + 1
+        return next(self._ahead)
+
+    def mixer(self) -> Mixer:
+        """The mixer over the recipe's sound banks."""
+        return self._batches.mixer()
+
+    def features(self, step: int) -> Tensor:
+        """Features of one batch, made here and now."""
+        return self._batches[step][0]
+
+    def loss(self, module: nn.Module, step: int, teacher: nn.Module | None = None, share: float = 0.0) -> Tensor:
+        """Distance to the dialog, and with a teacher, ``share`` of it to the teacher's mask."""
+        features, mix, dialog = self.batch(step)
+        mask = torch.sigmoid(module(features))
+        loss = self.data.loss(mask @ self._expansion.T, mix, dialog)
+        if teacher is not None:
+            with torch.no_grad():
+                guide = torch.sigmoid(teacher(features))
+            loss = (1 - share) * loss + share * ((mask - guide) ** 2).mean()
+        return loss
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """SI-SDR improvement of the dialog stem on 0 dB mixes, dB: by kind of background and all."""
+        if self._validation is None:
+            d, w = self.data, self._work
+            sets = [[w.dataset(n) for n in names] for names in (d.validation_speech, d.validation_music, d.validation_effects)]
+            self._validation = list(validation_mixes(*sets, rate_hz=d.rate_hz, snr_db=0.0)) if all(sets) else []
+        gains: dict[str, list[float]] = {}
+        for mix in self._validation:
+            spectra = self.front_end.stft().analyze_all(mix.mix)
+            features = torch.from_numpy(self.front_end.features_of(spectra))[None]
+            mask = torch.sigmoid(module(features))[0].numpy()
+            stem = self.front_end.stft().synthesize_all(spectra * self.front_end.expand(mask))
+            length = len(stem)
+            gain = si_sdr(stem, mix.dialog[:length]) - si_sdr(mix.mix[:length], mix.dialog[:length])
+            gains.setdefault(mix.kind, []).append(gain)
+        figures = {f"si_sdri_{kind}_db": float(np.mean(values)) for kind, values in gains.items()}
+        return figures | ({"si_sdri_db": float(np.mean(sum(gains.values(), [])))} if gains else {})
+
+
+class _Batches(torch.utils.data.Dataset[Batch]):
+    """Batch number to batch; opened anew in each process that makes batches."""
+
+    def __init__(self, seed: int, data: Data, front_end: BandFrontEnd, work: Work) -> None:
+        self.seed, self.data, self.front_end, self.work = seed, data, front_end, work
+        self._mixer: Mixer | None = None
+        self.mixer()  # decode here, once, not in the worker
+        self._mixer = None
+
+    def __len__(self) -> int:
+        return 1 << 30
+
+    def mixer(self) -> Mixer:
+        """The mixer over the recipe's sound banks."""
+        if self._mixer is None:
+            d = self.data
+            banks = [
+                SoundBank([self.work.dataset(n) for n in names], d.rate_hz, self.work.cache)
+                for names in (d.speech, d.music, d.effects, d.singing)
+            ]
+            self._mixer = Mixer(d.mix, *banks)
+        return self._mixer
+
+    def __getitem__(self, step: int) -> Batch:
+        torch.set_num_threads(1)
+        mixes, dialogs = self.mixer().items(self.seed, step, self.data.batch)
+        stft = self.front_end.stft()
+        mix = np.stack([stft.analyze_all(x) for x in mixes])
+        dialog = np.stack([stft.analyze_all(x) for x in dialogs])
+        features = np.stack([self.front_end.features_of(x) for x in mix])
+        level = np.sqrt(np.mean(np.abs(mix) ** 2, (1, 2), keepdims=True)) + 1e-9
+        spectra = ((x / level).astype(np.complex64) for x in (mix, dialog))
+        return torch.from_numpy(features), *(torch.from_numpy(x) for x in spectra)  # type: ignore[return-value]
+
+
+def calibration(recipe: Recipe, material: Material, graph: Graph) -> Iterator[Feeds]:
+    """Real rollouts: frames of training mixes, states as they arise."""
+    frames_each = 200
+    for step in range(max(1, recipe.quantize.calibration_samples // 8)):
+        for item in material.features((1 << 20) + step).numpy():
+            frames = ({"features": frame.reshape(1, 1, -1, 1)} for frame in item[:frames_each])
+            for number, (feeds, _) in enumerate(stream(graph, frames)):
+                if number % 5 == 4:
+                    yield feeds
+
+
+def golden(recipe: Recipe, graph: Graph) -> list[dict[str, np.ndarray]]:
+    """Frames of a stream, the last from its middle: every input, states included, real values."""
+    rng = np.random.default_rng(recipe.seed)
+    bands = graph.inputs[0].shape[2]
+    frames = (
+        {"features": np.abs(rng.normal(0.8, 0.4, (1, 1, bands, 1))).astype(np.float32)} for _ in range(80)
+    )
+    return [dict(feeds) for number, (feeds, _) in enumerate(stream(graph, frames)) if number % 20 == 19]
+
+
+def ranges(recipe: Recipe, graph: Graph) -> dict[str, tuple[float, float]]:
+    """Nothing is fixed beforehand but the sigmoid's output, which calibration knows."""
+    return {}
+
+
+def knob(recipe: Recipe, material: Material, module: nn.Module) -> list[tuple[float, float]]:
+    """(requested, applied) dB of the levels, measured on training mixes around 0 dB."""
+    mixer = material.mixer()
+    rng = np.random.default_rng(recipe.seed)
+
+    @torch.no_grad()
+    def masks(features: np.ndarray) -> np.ndarray:
+        return torch.sigmoid(module(torch.from_numpy(features)[None]))[0].numpy()
+
+    pairs = []
+    while len(pairs) < 24:
+        dialog, background = mixer.parts(rng)
+        level = float(np.sqrt(np.mean(dialog**2)) / (np.sqrt(np.mean(background**2)) + 1e-9))
+        if level > 0:
+            pairs.append((dialog, background * np.float32(level)))
+    return calibrate_knob(material.front_end, masks, pairs)
+
+
+def write_mixes(recipe: Recipe, work: Work, folder: Path, count: int) -> list[Path]:
+    """Training mixes (left) and their dialog (right) as WAV files, to listen to."""
+    import soundfile
+
+    material = Material(recipe, recipe.contents[0], work)
+    mixes, dialogs = material.mixer().items(recipe.seed, 0, count)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, (mix, dialog) in enumerate(zip(mixes, dialogs, strict=True)):
+        paths.append(folder / f"mix{number:03}.wav")
+        soundfile.write(paths[-1], np.stack([mix, dialog], 1), material.data.rate_hz)
+    return paths
+
+
+def front_end(recipe: Recipe) -> dict[str, Any]:
+    """The bundle's ``front_end``: the fields of the shared front-end."""
+    return asdict(_front_end(recipe))
+
+
+def delay(recipe: Recipe) -> dict[str, int]:
+    """Analysis and synthesis."""
+    return {"samples": _front_end(recipe).delay_samples}
+
+
+def _front_end(recipe: Recipe) -> BandFrontEnd:
+    if recipe.front_end is None:
+        raise RecipeError(f"{recipe.id}: a recipe of task 'de' needs the section [front_end]")
+    return recipe.front_end

@@ -1,0 +1,111 @@
+"""Super-resolution of luma: pairs of pictures, Charbonnier loss, PSNR-Y."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.sr_pairs import PairSettings, pairs, pictures, reduce
+from ..graph import Graph
+from ..losses import charbonnier
+from ..metrics import psnr
+from ..recipe import Content, Recipe
+from ..work import Work
+
+Feeds = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Section ``[contents.data]``."""
+
+    datasets: tuple[str, ...]
+    validation: tuple[str, ...] = ()
+    batch: int = 16
+    patch: int = 40  # low-resolution pixels; 32-40 is quickest on CPUs
+    pairs: PairSettings = field(default_factory=PairSettings)
+
+
+class Material:
+    """Batches and validation pictures of one content."""
+
+    def __init__(self, recipe: Recipe, content: Content, work: Work) -> None:
+        self.data: Data = content.data  # type: ignore[assignment]
+        self.seed = recipe.seed
+        self.scale: int = recipe.network.scale  # type: ignore[attr-defined]
+        sets = [work.dataset(name) for name in self.data.datasets]
+        self.pairs = pairs(self.data.pairs, self.scale, sets, work.cache)
+        self._validation: list[tuple[np.ndarray, np.ndarray]] = []
+        for name in self.data.validation:
+            for picture in pictures(work.dataset(name)):
+                height, width = (min(n, limit) // self.scale * self.scale for n, limit in zip(picture.shape, (400, 600), strict=True))
+                high = picture[:height, :width]
+                self._validation.append((reduce(high, self.scale, "bicubic"), high))
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Low and high resolution luma 0..1 of a step, ``(batch, 1, height, width)``."""
+        rng = np.random.default_rng([self.seed, step])
+        low, high = self.pairs.batch(rng, self.data.batch, self.data.patch)
+        x = torch.from_numpy(low)[:, None].float().div_(255).contiguous(memory_format=torch.channels_last)
+        return x, torch.from_numpy(high)[:, None].float().div_(255)
+
+    def loss(self, module: nn.Module, step: int, teacher: nn.Module | None = None, share: float = 0.0) -> Tensor:
+        """Distance to the truth, and with a teacher, ``share`` of it to the teacher's picture."""
+        low, high = self.batch(step)
+        estimate = module(low)
+        loss = charbonnier(estimate, high)
+        if teacher is not None:
+            with torch.no_grad():
+                guide = teacher(low)
+            loss = (1 - share) * loss + share * charbonnier(estimate, guide)
+        return loss
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Mean PSNR-Y over the validation pictures, dB."""
+        values = []
+        for low, high in self._validation:
+            x = torch.from_numpy(low)[None, None].float().div_(255)
+            values.append(psnr(module(x)[0, 0].numpy() * 255, high, self.scale))
+        return {"psnr_y_db": float(np.mean(values))} if values else {}
+
+
+def calibration(recipe: Recipe, material: Material, graph: Graph) -> Iterator[Feeds]:
+    """Low-resolution patches as the network meets them."""
+    for step in range(max(1, recipe.quantize.calibration_samples // 16)):
+        rng = np.random.default_rng([recipe.seed, 1 << 20, step])
+        low, _ = material.pairs.batch(rng, 16, min(64, min(material.pairs.items[0][0].shape)))
+        for patch in low:
+            yield {graph.inputs[0].name: patch[None, :, :, None].astype(np.float32) / 255}
+
+
+def golden(recipe: Recipe, graph: Graph) -> list[dict[str, np.ndarray]]:
+    """A picture with edges, texture and a slope, real values 0..1."""
+    rng = np.random.default_rng(recipe.seed)
+    y, x = np.mgrid[0:24, 0:40]
+    picture = 0.5 + 0.3 * np.sin(x / 3.0) * np.cos(y / 2.0) + 0.2 * ((x + y) % 13 < 4) + rng.normal(0, 0.05, x.shape)
+    picture[:6, :10] = 0.0  # black and white saturate
+    picture[-6:, -10:] = 1.0
+    luma = np.rint(np.clip(picture, 0, 1) * 255) / 255
+    return [{graph.inputs[0].name: luma[None, :, :, None].astype(np.float32)}]
+
+
+def ranges(recipe: Recipe, graph: Graph) -> dict[str, tuple[float, float]]:
+    """Every tensor on the grid of luma bytes: the anchor passes without error and the output saturates."""
+    return {name: (0.0, 1.0) for name in graph.shapes}
+
+
+def front_end(recipe: Recipe) -> dict[str, Any]:
+    """The bundle's ``front_end``."""
+    network: Any = recipe.network
+    field_ = network.receptive_field
+    return {"scale": network.scale, "plane": "luma", "bit_depth": 8, "receptive_field": field_}
+
+
+def delay(recipe: Recipe) -> dict[str, int]:
+    """A single-frame network waits for nothing."""
+    return {"frames": 0}
