@@ -53,10 +53,13 @@ def _open_plainly(path: str, flags: int) -> int:
 def _walk(root: Path) -> list[Path]:
     """The regular files below ``root``; anything else (links above all) is refused."""
     found: list[Path] = []
-    folders = [root]
+    folders, seen = [root], 0
     while folders:
         with os.scandir(folders.pop()) as listing:
             entries = list(itertools.islice(listing, MAX_FILES + 1))
+        seen += len(entries)
+        if seen > MAX_FILES:
+            raise BundleFormatError(f"{root}: too many files (limit {MAX_FILES}); is this a bundle?")
         for entry in entries:
             path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
@@ -67,8 +70,6 @@ def _walk(root: Path) -> list[Path]:
                 kind = "a symbolic link" if entry.is_symlink() else "not a regular file"
                 name = path.relative_to(root)
                 raise BundleFormatError(f"{root}: {name} is {kind}; put the file itself there")
-            if len(found) + len(folders) > MAX_FILES:
-                raise BundleFormatError(f"{root}: too many files (limit {MAX_FILES}); is this a bundle?")
     return sorted(found)
 
 

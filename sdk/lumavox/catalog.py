@@ -37,7 +37,7 @@ def find_bundle(id_or_path: str | Path) -> Path:
     found = _found()
     if isinstance(id_or_path, str) and text in found:
         return found[text]
-    path = Path(text)
+    path = Path(text or "\0")  # an empty text is not the current folder
     with contextlib.suppress(OSError, ValueError):  # a name that no file can have is not found
         path.lstat()
         return path

