@@ -39,9 +39,10 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """One written file; ``plan`` is None for float32."""
+    """One written file of ``graph``; ``plan`` is None for float32."""
 
     format: str
+    graph: Graph
     plan: QuantPlan | None
     data: bytes
 
@@ -93,8 +94,8 @@ def check(
 ) -> ParityReport:
     """Compares every file on every engine here.
 
-    ``reference`` is the float function in torch: real NHWC ``feeds`` (states included) to the graph's
-    outputs. Raises `ParityError` that names each link beyond its tolerance.
+    ``reference`` is the float function in torch, ``graph`` the same drawn: real NHWC ``feeds`` (states
+    included) to outputs. Raises `ParityError` that names each link beyond its tolerance.
     """
     truth = [_outputs(graph, reference(f)) for f in feeds]
     links = [_float_link("torch = graph", truth, [run_float(graph, f) for f in feeds], tolerances)]
@@ -108,9 +109,9 @@ def check(
                 continue
             run = open_engine(file.data)
             quantized = [{k: file.plan.tensors[k].quantize(v) for k, v in f.items()} for f in feeds]
-            wanted = [_outputs(graph, run_int(graph, file.plan, q)) for q in quantized]
+            wanted = [_outputs(graph, run_int(file.graph, file.plan, q)) for q in quantized]
             exact = name == REFERENCE_KERNELS
-            limits = _reference_limits(graph, file.plan) if exact else (tolerances.lsb, tolerances.share)
+            limits = _reference_limits(file.graph, file.plan) if exact else (tolerances.lsb, tolerances.share)
             links.append(_integer_link(f"integers = {title}", wanted, [run(q) for q in quantized], *limits))
     report = ParityReport(content, tuple(links))
     broken = [link for link in links if not link.holds]

@@ -38,8 +38,8 @@ def test_integer_files_begin_and_end_with_integers(name):
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_onnx_runtime_can_execute_the_whole_file_in_integers(name, tmp_path):
-    """Every operator finds its QDQ pattern. Left alone on x86, it would use uint8 where its kernels are faster,
-    and keep the operators between the two in float."""
+    """Every operator finds its QDQ pattern. Left alone on x86, ONNX Runtime uses its faster uint8 kernels
+    where it can, and float between int8 and uint8."""
     graph = GRAPHS[name]
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.qdqisint8allowed", "1")

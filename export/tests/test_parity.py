@@ -20,7 +20,7 @@ FEEDS = [random_feeds(PICTURE, np.random.default_rng(seed), (16, 12)) for seed i
 
 
 def written(graph: Graph, plan: QuantPlan | None, *names: str) -> list[ExportedFile]:
-    return [ExportedFile(name, plan, formats.get(name).write(graph, plan)) for name in names]
+    return [ExportedFile(name, graph, plan, formats.get(name).write(graph, plan)) for name in names]
 
 
 def in_float(graph: Graph, gain: float = 1.0):
@@ -77,7 +77,7 @@ def test_a_file_written_with_another_scale_is_refused_though_its_weights_are_rig
     other = dict(plan.tensors)
     other["h0"] = TensorQuant("int8", other["h0"].scale * 1.1, other["h0"].zero_point)
     wrong = formats.get("tflite").write(PICTURE, dataclasses.replace(plan, tensors=other))
-    files = [ExportedFile("tflite", plan, wrong)]
+    files = [ExportedFile("tflite", PICTURE, plan, wrong)]
     with pytest.raises(ParityError, match="reference kernels: .* LSB"):
         check("any", PICTURE, in_float(PICTURE), FEEDS, files, Tolerances(lsb=255, share=1.0))
 

@@ -1,8 +1,8 @@
-"""Stage export: quantized networks in; model files, golden vectors and the parity reports out.
+"""The work of stage export: networks and plans in; model files, golden vectors and parity reports out.
 
 Each content is written in every wanted format and precision, and the parity chain is asserted before a file
-is written: a folder that this stage made is proof that the files agree. It decides nothing about the
-network; the quantize stage did.
+is written: a folder made here is proof that the files agree. It decides nothing about the network; stage
+quantize did.
 
     artifact = export(ExportInput(contents, variants), out_dir)
     artifact == ExportArtifact.load(out_dir)
@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,23 @@ from lumavox._parse import dump_json, load_json, parse, plain
 from lumavox.bundle import Golden, StateSpec, TensorSpec, Variant
 from lumavox.errors import OptionError
 
-from .. import formats
-from ..errors import StageError
-from ..graph import ANY, Graph, Port
-from ..parity import ExportedFile, Feeds, Function, ParityReport, Tolerances, check
-from ..quant_plan import QuantPlan
-from ..reference import run_int
+from . import formats
+from .errors import StageError
+from .graph import ANY, Graph, Port
+from .parity import ExportedFile, Feeds, Function, ParityReport, Tolerances, check
+from .quant_plan import QuantPlan
+from .reference import run_int
 
 # Format and precision of the variants, in order of preference.
 VARIANTS = (("tflite", "int8"), ("onnx", "int8"), ("tflite", "float32"), ("onnx", "float32"))
-_RECORD = "export.json"
+
+
+@dataclass(frozen=True)
+class Integers:
+    """A quantized network: ``graph`` has the tensors of the float one, its weights may be trained further."""
+
+    graph: Graph
+    plan: QuantPlan
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,12 @@ class Content:
 
     ``feeds`` are real NHWC inputs, states included; all are compared, the last one becomes the golden
     vector, so it should be typical (in a stream: not the first frame). ``reference`` is the float network
-    in torch, from feeds to outputs. ``plans`` holds one plan per integer precision.
+    in torch, from feeds to outputs, and ``graph`` the same drawn. ``integers`` has one entry per precision.
     """
 
-    name: Literal["any", "clean", "streamed"]
+    name: str  # "any", "clean" or "streamed"
     graph: Graph
-    plans: tuple[QuantPlan, ...]
+    integers: tuple[Integers, ...]
     reference: Function
     feeds: Sequence[Feeds]
     tolerances: Tolerances = Tolerances()
@@ -66,7 +73,9 @@ class ExportInput:
 
 @dataclass(frozen=True)
 class ExportArtifact:
-    """What the stage made: ``variants`` as a bundle lists them, their files below ``folder``."""
+    """What was made: ``variants`` as a bundle lists them, their files below ``folder``."""
+
+    RECORD: ClassVar[str] = "export.json"
 
     folder: Path
     variants: tuple[Variant, ...]
@@ -76,10 +85,11 @@ class ExportArtifact:
     def load(cls, folder: Path) -> ExportArtifact:
         """The artifact of an earlier run. Raises `StageError` if there is none, or it is altered."""
         try:
-            data = (folder / _RECORD).read_bytes()
+            data = (folder / cls.RECORD).read_bytes()
         except OSError as cause:
             raise StageError(f"{folder}: no finished export there ({cause}); run the export stage") from cause
-        record = parse(_Record, load_json(data, str(folder / _RECORD)), str(folder / _RECORD))
+        where = str(folder / cls.RECORD)
+        record = parse(_Record, load_json(data, where), where)
         artifact = cls(folder, record.variants, record.parity)
         for name, content in artifact.files().items():
             if hashlib.sha256(content).hexdigest() != record.sha256.get(name):
@@ -132,21 +142,22 @@ def export(source: ExportInput, out_dir: Path) -> ExportArtifact:
         tuple(reports),
         {name: hashlib.sha256(data).hexdigest() for name, data in outputs.items()},
     )
-    _replace_folder(out_dir, outputs | {_RECORD: dump_json(plain(record))})
+    _replace_folder(out_dir, outputs | {ExportArtifact.RECORD: dump_json(plain(record))})
     return ExportArtifact(out_dir, record.variants, record.parity)
 
 
 def _write(content: Content, format_name: str, precision: str) -> ExportedFile:
-    plans: dict[str, QuantPlan | None] = {"float32": None, **{plan.precision: plan for plan in content.plans}}
-    if precision not in plans:
-        raise OptionError.unknown("precision", precision, plans, f"content {content.name!r}")
-    plan = plans[precision]
-    return ExportedFile(format_name, plan, formats.get(format_name).write(content.graph, plan))
+    found: dict[str, tuple[Graph, QuantPlan | None]] = {"float32": (content.graph, None)}
+    found |= {integers.plan.precision: (integers.graph, integers.plan) for integers in content.integers}
+    if precision not in found:
+        raise OptionError.unknown("precision", precision, found, f"content {content.name!r}")
+    graph, plan = found[precision]
+    return ExportedFile(format_name, graph, plan, formats.get(format_name).write(graph, plan))
 
 
 def _variant(content: Content, file: ExportedFile) -> tuple[Variant, bytes]:
     """A variant's entry in ``bundle.json``, and its golden vector as npz."""
-    form, graph = formats.get(file.format), content.graph
+    form, graph = formats.get(file.format), file.graph
     stem = f"{content.name}-{file.precision}"
     tolerances = content.tolerances
     limits: dict[str, Any] = {"max_lsb": tolerances.lsb} if file.plan else {"max_abs": tolerances.float_abs}
@@ -155,7 +166,7 @@ def _variant(content: Content, file: ExportedFile) -> tuple[Variant, bytes]:
         file=f"variants/{stem}{form.SUFFIX}",
         engine=form.ENGINE,  # type: ignore[arg-type]
         precision=file.precision,  # type: ignore[arg-type]
-        content=content.name,
+        content=content.name,  # type: ignore[arg-type]
         dynamic=any(ANY in port.shape for port in graph.inputs),
         inputs=tuple(_tensor_spec(port, file, form) for port in graph.inputs),
         outputs=tuple(_tensor_spec(port, file, form) for port in graph.outputs),
@@ -183,8 +194,8 @@ def _golden(content: Content, file: ExportedFile) -> dict[str, NDArray[Any]]:
         outputs = content.reference(feeds)
     else:
         feeds = {name: file.plan.tensors[name].quantize(value) for name, value in feeds.items()}
-        outputs = run_int(content.graph, file.plan, feeds)
-    return feeds | {port.name: np.asarray(outputs[port.name]) for port in content.graph.outputs}
+        outputs = run_int(file.graph, file.plan, feeds)
+    return feeds | {port.name: np.asarray(outputs[port.name]) for port in file.graph.outputs}
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -195,7 +206,7 @@ def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _replace_folder(out_dir: Path, files: Mapping[str, bytes]) -> None:
-    if out_dir.exists() and any(out_dir.iterdir()) and not (out_dir / _RECORD).is_file():
+    if out_dir.exists() and any(out_dir.iterdir()) and not (out_dir / ExportArtifact.RECORD).is_file():
         raise OptionError(f"{out_dir} holds something else than an export; choose another folder")
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))

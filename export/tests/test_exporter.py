@@ -1,4 +1,4 @@
-"""Stages export and bundle: from a graph to a signed bundle that the runtime opens and runs."""
+"""Exporter and bundler: from a graph to a signed bundle that the runtime opens and runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lumavox.errors import OptionError
 from lumavox.session import Session
 from lumavox.signing import SigningKey, TrustedKeys
 from lumavox_export import formats
+from lumavox_export.bundler import BundleInput, bundle
 from lumavox_export.engines import ENGINES
 from lumavox_export.errors import ParityError, StageError
+from lumavox_export.exporter import Content, ExportArtifact, ExportInput, Integers, export
 from lumavox_export.graph import Graph
 from lumavox_export.parity import Tolerances
 from lumavox_export.reference import run_float, stream
-from lumavox_export.stages.bundle import BundleInput, bundle
-from lumavox_export.stages.export import Content, ExportArtifact, ExportInput, export
 
 PICTURE, SOUND = picture_graph(), sound_graph()
 
@@ -33,9 +33,9 @@ def content(graph: Graph, name: str = "any", **changes: object) -> Content:
     else:
         feeds = [random_feeds(graph, rng, (8, 10))]
     source = Content(
-        name=name,  # type: ignore[arg-type]
+        name=name,
         graph=graph,
-        plans=(plan_for(graph),),
+        integers=(Integers(graph, plan_for(graph)),),
         reference=lambda feeds: run_float(graph, feeds),
         feeds=feeds,
         tolerances=Tolerances(lsb=2, share=1.0),
@@ -105,6 +105,16 @@ def test_states_of_a_golden_vector_are_those_of_a_running_stream(tmp_path):
     with np.load(artifact.folder / variant.golden.file, allow_pickle=False) as vectors:
         assert vectors["past2"].any()
         assert vectors["past2"].shape == (1, 6, 1, 12)  # NCHW
+
+
+def test_integer_files_hold_the_weights_trained_further(tmp_path):
+    """After quantization-aware training the integer network is another one than the float network."""
+    trained = picture_graph(seed=3)
+    source = content(PICTURE, integers=(Integers(trained, plan_for(trained)),))
+    variants = (("tflite", "int8"), ("tflite", "float32"))
+    files = export(ExportInput((source,), variants), tmp_path / "export").files()
+    assert files["variants/any-int8.tflite"] == formats.get("tflite").write(trained, plan_for(trained))
+    assert files["variants/any-float32.tflite"] == formats.get("tflite").write(PICTURE)
 
 
 def test_nothing_is_written_when_the_files_do_not_agree(tmp_path):

@@ -1,6 +1,6 @@
-"""Stage bundle: exported variants, front-end and card become a signed model bundle.
+"""The work of stage bundle: exported variants, front-end and card become a signed model bundle.
 
-The last stage; it computes nothing. The format belongs to the runtime (``lumavox.bundle_writer``), which
+It computes nothing. The format belongs to the runtime (``lumavox.bundle_writer``), which
 opens and verifies what it wrote before it lets the folder appear.
 
     folder = bundle(BundleInput("sr/x2-base", "0.1.0", ...), exported, out_dir, key=SigningKey.load(path))
@@ -17,8 +17,8 @@ from lumavox.bundle import Provenance
 from lumavox.bundle_writer import write_bundle
 from lumavox.signing import SigningKey
 
-from ..sbom import model_sbom
-from .export import ExportArtifact
+from .exporter import ExportArtifact
+from .sbom import model_sbom
 
 
 @dataclass(frozen=True)
