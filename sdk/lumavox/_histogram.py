@@ -35,8 +35,8 @@ class Histogram:
         if value_us > self.max_us:
             self.max_us = min(float(value_us), 2.0**OCTAVES)
         if value_us > 1.0:
-            index = _LAST if value_us >= 2.0**OCTAVES else int(math.log2(value_us) * BUCKETS_PER_OCTAVE)
-            self._counts[index] += 1
+            octave = min(math.log2(value_us), OCTAVES)
+            self._counts[min(int(octave * BUCKETS_PER_OCTAVE), _LAST)] += 1
         else:
             self._counts[0] += 1
 

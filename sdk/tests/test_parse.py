@@ -142,13 +142,13 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(value=JSON)
 def test_loading_is_the_inverse_of_dumping(value):
     assert load_json(dump_json(value), "x") == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=60) | st.text(alphabet='[]{}",:\\u0de1.-+ntf', max_size=60).map(str.encode))
 def test_random_bytes_are_loaded_or_refused_with_the_one_error(data):
     try:
@@ -158,7 +158,7 @@ def test_random_bytes_are_loaded_or_refused_with_the_one_error(data):
     assert value == json.loads(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(value=JSON | st.dictionaries(st.sampled_from(sorted(GOOD)), JSON))
 def test_random_values_are_parsed_or_refused_with_the_one_error(value):
     try:

@@ -211,7 +211,7 @@ def replaced(document, path, value):
     return document
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), value=VALUES, task=st.sampled_from(["sr", "de"]))
 def test_what_the_bundle_schema_refuses_the_parser_refuses(documents, data, value, task):
     document = replaced(documents[task], data.draw(st.sampled_from(list(paths(documents[task])))), value)
@@ -222,7 +222,7 @@ def test_what_the_bundle_schema_refuses_the_parser_refuses(documents, data, valu
 RECORD = json.loads(full_meter().record().to_json())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), value=VALUES)
 def test_telemetry_schema_and_parser_agree(data, value):
     """On every record with one part replaced; ints where a float stood are fine for both."""
