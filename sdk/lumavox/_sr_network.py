@@ -70,29 +70,26 @@ class LumaNetwork:
                 self._take(out, rows, columns, plan)
 
     def _enlarge10(self, source: np.ndarray, out: np.ndarray) -> None:
-        """The 8-bit residual over the nearest-repeat anchor, in 10-bit steps, over the 10-bit anchor.
+        """The network's 8-bit residual over the nearest-repeat anchor, added to the 10-bit anchor:
 
-        ``out = clip(repeat(y10) + 4 * (network(y8) - repeat(y8)), 0, 1023)`` with ``y8 = y10 >> 2``:
-        exact integers. Where the network adds nothing, all 10 bits of the input come out.
+            out = repeat(y10) + 4 * (network(y8) - repeat(y8)),  y8 = y10 >> 2
+
+        which is ``4 * network(y8) + repeat(y10 & 3)``: exact, and never outside 0..1023. Where the network
+        adds nothing, all 10 bits of the input come out.
         """
-        height, width = source.shape
+        import cv2
+
         if self._ten.small.shape != source.shape:
-            self._ten = _TenBitBuffers(height, width, self.scale)
-        small, large, residual = self._ten.small, self._ten.large, self._ten.residual
-        np.right_shift(source, 2, out=self._ten.word)
-        np.minimum(self._ten.word, 255, out=self._ten.word)
-        np.copyto(small, self._ten.word, casting="unsafe")
-        self._enlarge8(small, large)
-        cells = (height, self.scale, width, self.scale)
-        per_cell = residual.reshape(cells)
-        np.subtract(large.reshape(cells), small[:, None, :, None], out=per_cell, dtype=np.int16)
-        np.left_shift(residual, 2, out=residual)
-        # Samples above 1023 are not 10-bit; they stay positive in int16 and are clipped below.
-        np.minimum(source, 1023, out=self._ten.word)
-        anchor = self._ten.word.view(np.int16)[:, None, :, None]
-        np.add(per_cell, anchor, out=per_cell)
-        np.clip(residual, 0, 1023, out=residual)
-        np.copyto(out, residual, casting="unsafe")
+            self._ten = _TenBitBuffers(*source.shape, self.scale)
+        ten = self._ten
+        np.minimum(source, 1023, out=ten.word)
+        np.bitwise_and(ten.word, 3, out=ten.low, casting="unsafe")
+        np.right_shift(ten.word, 2, out=ten.small, casting="unsafe")
+        self._enlarge8(ten.small, ten.large)
+        height, width = ten.large.shape
+        low = cv2.resize(ten.low, (width, height), dst=ten.low_large, interpolation=cv2.INTER_NEAREST)
+        np.left_shift(ten.large, 2, out=out, dtype=np.uint16)
+        np.bitwise_or(out, low.reshape(out.shape), out=out)
 
     def _prepare(self, height: int, width: int) -> Plan:
         if self._plan is not None and self._size == (height, width):
@@ -158,10 +155,11 @@ class LumaNetwork:
 
 class _TenBitBuffers:
     def __init__(self, height: int, width: int, scale: int) -> None:
-        self.word = np.empty((height, width), np.uint16)
-        self.small = np.empty((height, width), np.uint8)
+        self.word = np.empty((height, width), np.uint16)  # the 10 bits
+        self.small = np.empty((height, width), np.uint8)  # the upper 8 of them
+        self.low = np.empty((height, width), np.uint8)  # the lower 2
         self.large = np.empty((height * scale, width * scale), np.uint8)
-        self.residual = np.empty((height * scale, width * scale), np.int16)
+        self.low_large = np.empty((height * scale, width * scale), np.uint8)
 
 
 def _height_width(spec: TensorSpec) -> tuple[int, int]:

@@ -35,7 +35,7 @@ class ChromaResizer:
     ``0.25 - 0.25 / s`` chroma samples too far right, so the plane is first moved by that fraction: a
     three-tap (quadratic) interpolation on the small plane, far cheaper than a resampler with an offset.
     If a size is odd, the plane covers half a sample more than the picture, so it is enlarged by the
-    picture's factor and cut.
+    picture's factor and cut (to 0.3 of a sample where that factor and an odd size do not go together).
     """
 
     def __init__(self, width: int, height: int, out_width: int, out_height: int) -> None:
