@@ -80,7 +80,8 @@ class LumaNetwork:
         import cv2
 
         if self._ten.small.shape != source.shape:
-            self._ten = _TenBitBuffers(*source.shape, self.scale)
+            rows, columns = source.shape
+            self._ten = _TenBitBuffers(rows, columns, self.scale)
         ten = self._ten
         np.minimum(source, 1023, out=ten.word)
         np.bitwise_and(ten.word, 3, out=ten.low, casting="unsafe")

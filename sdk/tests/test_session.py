@@ -125,8 +125,6 @@ def test_a_real_engine_reproduces_a_golden_vector_exactly(tmp_path):
     probe = backends.get("litert").probe()
     if not probe.usable:
         pytest.skip(probe.reason)
-    pytest.importorskip("ai_edge_litert.schema_py_generated", reason="the schema writes the tiny model")
-    pytest.importorskip("flatbuffers", reason="writes the tiny model")
     variant = tiny_models.tflite_variant()
     luma = np.random.default_rng(0).integers(-128, 128, (1, 8, 8, 1)).astype(np.int8)
     golden = bundles.npz(luma=luma, enlarged=luma.repeat(2, axis=1).repeat(2, axis=2))

@@ -9,6 +9,7 @@ input and output have the same quantization, and the only non-zero weight is 1.0
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from lumavox.bundle import Golden, TensorSpec, Variant
 
 SCALE, ZERO_POINT = 1 / 255, -128
+STORED = Path(__file__).parent / "data" / "tiny_int8.tflite"
 
 
 def tflite_variant(name: str = "any-int8-tflite") -> Variant:
@@ -64,7 +66,15 @@ def onnx_float32() -> bytes:
 
 
 def tflite_int8() -> bytes:
-    """The TFLite file; needs ai-edge-litert (for the schema) and flatbuffers."""
+    """The TFLite file, as stored."""
+    return STORED.read_bytes()
+
+
+def written_tflite_int8() -> bytes:
+    """The TFLite file, written anew; needs ai-edge-litert (for the schema) and flatbuffers.
+
+    To store it: ``python -c "import tiny_models as t; t.STORED.write_bytes(t.written_tflite_int8())"``
+    """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
