@@ -184,7 +184,7 @@ class LoudnessHold:
 
     def release(self) -> float:
         """Linear gain of a frame that stays dry: to exactly 1 within three frames."""
-        self.gain_db = 0.0 if abs(self.gain_db) < 0.5 else self.gain_db / 4
+        self.gain_db = 0.0 if abs(self.gain_db) < 2.0 else self.gain_db / 4
         return 10 ** (self.gain_db / 20)
 
     def _move(self, target_db: float) -> float:

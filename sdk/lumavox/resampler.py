@@ -22,7 +22,7 @@ Float = NDArray[np.float32]
 _HALF_TAPS = 32  # at the lower of the two rates
 _BETA = 8.0
 _CUTOFF = 0.46  # of the lower rate: the stop band begins at its Nyquist frequency
-_GROUP = 48  # outputs of one matrix product
+_GROUP = 160  # outputs of one matrix product, about
 
 
 class Resampler:
@@ -38,6 +38,8 @@ class Resampler:
         self._stretch = max(1.0, from_hz / to_hz)
         self.half = 0 if self._copies else math.ceil(_HALF_TAPS * self._stretch)
         self.channels = channels
+        # Whole periods of the filter where they are short: then one matrix serves all groups.
+        self._group = self._up * (_GROUP // self._up) or _GROUP
         self._matrices: dict[int, Float] = {}
         self.reset()
 
@@ -74,8 +76,8 @@ class Resampler:
         if self._copies:
             out[:] = self._buffer[:count]
         else:
-            for at in range(0, count, _GROUP):
-                size = min(_GROUP, count - at)
+            for at in range(0, count, self._group):
+                size = min(self._group, count - at)
                 position, phase = divmod((self._pulled + at) * self._down, self._up)
                 first = position - self.half + 1 - self._start
                 last = (phase + (size - 1) * self._down) // self._up + 2 * self.half
@@ -89,7 +91,7 @@ class Resampler:
     def _matrix(self, phase: int) -> Float:
         """From input samples to a group of outputs, the first of which is ``phase / up`` after a sample."""
         if phase not in self._matrices:
-            positions = (phase + np.arange(_GROUP) * self._down) / self._up
+            positions = (phase + np.arange(self._group) * self._down) / self._up
             span = int(positions[-1]) + 2 * self.half
             offset = (np.arange(span)[None] - (self.half - 1) - positions[:, None]) / self._stretch
             inside = np.sqrt(np.maximum(0.0, 1 - (offset / _HALF_TAPS) ** 2))

@@ -25,14 +25,14 @@ from .errors import BundleFormatError
 Float = NDArray[np.float32]
 Tensor = NDArray[Any]
 
-_TINY = np.float32(1e-30)  # smaller state values are zero: denormal numbers are slow on many CPUs
+_TINY = np.float32(1e-30)  # smaller state values become zero: denormal numbers are slow on many CPUs
 
 
 class StreamingNetwork:
     """Steps ``engine`` as ``variant`` describes it: one feature input, one mask output, any states.
 
-    Raises BundleFormatError if the variant has another form. Two views of the engine are never held across
-    calls. Not for several threads at a time.
+    Raises BundleFormatError if the variant has another form. No view of the engine's memory is held
+    between calls. Not for several threads at a time.
     """
 
     def __init__(self, engine: Engine, variant: Variant) -> None:
@@ -41,8 +41,11 @@ class StreamingNetwork:
         kept = {state.output for state in variant.states}
         self._features = _only([t for t in variant.inputs if t.name not in fed], "feature input", variant)
         self._mask = _only([t for t in variant.outputs if t.name not in kept], "mask output", variant)
-        specs = {t.name: t for t in variant.inputs}
-        self._states = [_State(state, specs[state.input]) for state in variant.states]
+        self._rings = [
+            _Ring(tensor, [state for state in variant.states if state.output == tensor.name])
+            for tensor in variant.outputs
+            if tensor.name in kept
+        ]
 
     @property
     def bands(self) -> int:
@@ -51,45 +54,46 @@ class StreamingNetwork:
 
     def reset(self) -> None:
         """The stream begins anew: all states at zero."""
-        for state in self._states:
-            state.reset()
+        for ring in self._rings:
+            ring.reset()
 
     def step(self, features: Float) -> Float:
         """The mask ``(bands,)`` of the next frame with ``features`` ``(bands,)``. Raises EngineError."""
         folded = _fold(features, self._features)
         self._engine.input(self._features.name)[...] = quantize(folded, self._features)
-        for state in self._states:
-            self._engine.input(state.spec.input)[...] = state.oldest
+        for ring in self._rings:
+            for name, delay in ring.feeds:
+                self._engine.input(name)[...] = ring.past(delay)
         self._engine.run()
         mask = _unfold(dequantize(self._engine.output(self._mask.name), self._mask), self._mask)
-        for state in self._states:
-            state.push(self._engine.output(state.spec.output))
+        for ring in self._rings:
+            ring.push(self._engine.output(ring.output))
         return mask
 
 
-class _State:
-    """A ring of the last ``delay_frames`` values of one state."""
+class _Ring:
+    """The last values of one state output, which feeds one or several inputs at different delays."""
 
-    def __init__(self, spec: StateSpec, tensor: TensorSpec) -> None:
-        self.spec = spec
-        self._ring = np.empty((spec.delay_frames, *tensor.shape), tensor.dtype)
+    def __init__(self, tensor: TensorSpec, states: list[StateSpec]) -> None:
+        self.output = tensor.name
+        self.feeds = [(state.input, state.delay_frames) for state in states]
         self._zero = tensor.zero_point or 0
+        self._values = np.empty((max(delay for _, delay in self.feeds), *tensor.shape), tensor.dtype)
         self.reset()
 
     def reset(self) -> None:
-        self._ring[...] = self._zero
-        self._at = 0
+        self._values[...] = self._zero
+        self._next = 0
 
-    @property
-    def oldest(self) -> Tensor:
-        return np.asarray(self._ring[self._at])
+    def past(self, delay: int) -> Tensor:
+        return np.asarray(self._values[(self._next - delay) % len(self._values)])
 
     def push(self, value: Tensor) -> None:
-        slot = self._ring[self._at]
+        slot = self._values[self._next]
         slot[...] = value
         if slot.dtype.kind == "f":
             slot[np.abs(slot) < _TINY] = 0
-        self._at = (self._at + 1) % len(self._ring)
+        self._next = (self._next + 1) % len(self._values)
 
 
 def quantize(values: Float, spec: TensorSpec) -> Tensor:

@@ -1,0 +1,226 @@
+"""``DialogEnhancer``: clearer dialog in a stream of sound, which never stops the stream.
+
+Blocks of any size go in, as many samples come out, ``delay_samples`` later; what comes out does not depend
+on the block size. If the network cannot give a mask (it is still loading, failed, is late, gives nonsense),
+or the level is "off", the delayed dry sound comes out bit for bit, and `record` says so. Only wrong input
+raises.
+
+    with DialogEnhancer.open("de/base", rate_hz=48000, channels=2, level="medium") as enhancer:
+        for block in blocks:                        # (n, 2) float32 or int16, any n
+            play(enhancer.process(block))
+        enhancer.set(level="high")                  # any time, without a click
+        play(enhancer.flush())                      # the last delay_samples
+
+Channel order is L R C LFE Ls Rs (5.1), L R C LFE Lb Rb Ls Rs (7.1). It is not a decoder or a loudness
+normalizer: programme loudness stays where it was, and a limiter keeps the remix below -1 dBTP.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._dialog_network import DialogNetwork
+from ._dialog_path import DialogPath
+from ._dialog_stream import DialogStream, delay_samples
+from ._parse import parse
+from .bundle import Bundle
+from .dsp import BandFrontEnd
+from .errors import AudioError, BundleFormatError, OptionError
+from .loudness import Samples, as_frames, check_format
+from .remix import DialogControls
+from .telemetry import AddedLatency, Meter, TelemetryRecord
+
+if TYPE_CHECKING:
+    from .signing import TrustedKeys
+
+__all__ = ["DialogControls", "DialogEnhancer"]
+
+
+class DialogEnhancer:
+    """Made by `DialogEnhancer.open`. One thread at a time may use it, except `set`, which any may call."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        rate_hz: int,
+        channels: int,
+        controls: DialogControls,
+        backend: str,
+        threads: int,
+        deadline_ms: float | None,
+    ) -> None:
+        where = f"bundle {bundle.id}"
+        front_end = parse(BandFrontEnd, bundle.front_end, where, key="front_end", error=BundleFormatError)
+        self.bundle = bundle
+        self.rate_hz, self.channels = rate_hz, channels
+        self.delay_samples = delay_samples(front_end, rate_hz)
+        self._asked_backend = backend
+        self._meter = Meter(task="de", deadline_us=None if deadline_ms is None else deadline_ms * 1e3)
+        self._meter.added_latency_ms = AddedLatency(audio=1e3 * self.delay_samples / rate_hz)
+        self._network = DialogNetwork(bundle, front_end.bands, backend, threads, self._meter)
+        path = DialogPath(front_end, self._network, channels)
+        self._stream = DialogStream(front_end, path, rate_hz, channels, self._meter)
+        self._controls = controls
+        path.start(controls.gains(bundle.calibration))
+        self._path = path
+        self._dtype: np.dtype | None = None  # of the stream, known from its first block
+        self._flat = False
+        self._closed = False
+        self._opened_at = time.perf_counter()
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path | Bundle = "de/base",
+        *,
+        rate_hz: int = 48000,
+        channels: int = 2,
+        level: str | float = "medium",
+        backend: str = "auto",
+        threads: int = 1,
+        deadline_ms: float | None = None,
+        trusted_keys: TrustedKeys | None = None,
+        allow_unsigned: bool = False,
+        background: bool = False,
+    ) -> DialogEnhancer:
+        """Open a bundle by id, path, or as a `Bundle`, and check it on this machine's engine.
+
+        ``rate_hz`` 8000..192000 (the network's own rate is 48000: others add 1 to 10 ms of delay),
+        ``channels`` 1..8. ``level`` is "off", "low", "medium", "high", "max", or dB (0..12, also "+6dB").
+        ``deadline_ms``: the longest to wait for the network in each hop of 15 ms; it then runs in a thread
+        of its own. ``background``: return at once and load in a thread; sound stays dry until `ready`.
+
+        Raises AudioError for a rate or channel count that cannot be handled, OptionError, BundleError;
+        BackendError too, unless in the ``background``.
+        """
+        check_format(rate_hz, channels)
+        controls = DialogControls.of_level(level)
+        if deadline_ms is not None and not deadline_ms > 0:
+            raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
+        if not isinstance(model, Bundle):
+            model = Bundle.open(model, task="de", trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
+        enhancer = cls(model, int(rate_hz), channels, controls, backend, threads, deadline_ms)
+        try:
+            enhancer._network.load(background)
+        except BaseException:
+            enhancer.close()
+            raise
+        return enhancer
+
+    def ready(self) -> bool:
+        """True once the network is loaded and checked."""
+        return self.wait(0.0)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a background load to end, at most ``timeout_s``; then what `ready` says."""
+        return self._network.wait(timeout_s)
+
+    def process(self, block: Samples, out: Samples | None = None) -> Samples:
+        """The next ``n`` samples of the output for the next ``n`` of the input: ``(n, channels)``.
+
+        float32 (full scale 1.0) or int16, ``(n,)`` too if mono; the same for the whole stream. ``out`` is
+        filled and returned if given, and may be ``block`` itself. Samples that are not finite become 0.
+        Raises AudioError for a block or ``out`` of another form, and for no other reason.
+        """
+        if self._closed:
+            raise AudioError("this DialogEnhancer is closed; open another one")
+        frames = as_frames(block, self.channels)
+        if self._dtype is None:
+            self._dtype, self._flat = block.dtype, block.ndim == 1
+            self._stream.begin(block.dtype)
+        elif block.dtype != self._dtype:
+            raise AudioError(
+                f"a block of {block.dtype} was given in a stream of {self._dtype}: "
+                "convert it, or call reset() or flush() before a new stream"
+            )
+        if out is None:
+            out = np.empty(block.shape, block.dtype)
+        elif not isinstance(out, np.ndarray) or out.shape != block.shape or out.dtype != block.dtype:
+            found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise AudioError(f"out is {found}: it must be {block.dtype} {block.shape}, as the block is")
+        self._stream.process(frames, as_frames(out, self.channels))
+        if self._meter.first_frame_ms is None:
+            self._meter.first_frame_ms = (time.perf_counter() - self._opened_at) * 1e3
+        return out
+
+    def flush(self) -> Samples:
+        """The last ``delay_samples`` of the stream; a new stream can follow."""
+        shape = (self.delay_samples,) if self._flat else (self.delay_samples, self.channels)
+        tail = self.process(np.zeros(shape, self._dtype or np.float32))
+        self.reset()
+        return tail
+
+    def reset(self) -> None:
+        """Forget the stream (after a seek); the next block may have another dtype."""
+        self._dtype, self._flat = None, False
+        self._path.reset()
+
+    def set(
+        self,
+        *,
+        level: str | float | None = None,
+        dialog_gain_db: float | None = None,
+        background_atten_db: float | None = None,
+        strength: float | None = None,
+    ) -> None:
+        """Change the controls, with a ramp of 45 ms: a ``level``, or gains of your own.
+
+        What is not given stays (``strength`` also beside a level). Raises OptionError for values that are
+        not possible, and for a level together with gains.
+        """
+        now = self._controls
+        kept = now.strength if strength is None else strength
+        if level is not None:
+            if dialog_gain_db is not None or background_atten_db is not None:
+                raise OptionError("a level sets both gains: give a level, or gains of your own, not both")
+            self._controls = DialogControls.of_level(level, kept)
+        else:
+            self._controls = DialogControls(
+                now.dialog_gain_db if dialog_gain_db is None else dialog_gain_db,
+                now.background_atten_db if background_atten_db is None else background_atten_db,
+                kept,
+            )
+        self._path.aim(self._controls.gains(self.bundle.calibration))
+
+    @property
+    def controls(self) -> DialogControls:
+        """The controls as they were set."""
+        return self._controls
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend in use, or what was asked for while there is none."""
+        session = self._network.session
+        return session.backend.name if session else self._asked_backend
+
+    @property
+    def reason(self) -> str:
+        """Why this engine and variant."""
+        if self._network.load_error is not None:
+            return str(self._network.load_error)
+        session = self._network.session
+        return session.reason if session else "the model is being loaded"
+
+    def record(self) -> TelemetryRecord:
+        """What happened so far; "frames" are hops of 15 ms. No sound."""
+        return self._meter.record()
+
+    def close(self) -> None:
+        """Free the engine. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._meter.set_state("off", "closed")
+            self._network.close()
+
+    def __enter__(self) -> DialogEnhancer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

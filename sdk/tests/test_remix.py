@@ -1,0 +1,151 @@
+"""The gain law, levels, calibration, ramps, and the loudness hold."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lumavox.errors import OptionError
+from lumavox.remix import LEVELS, DialogControls, GainRamp, Gains, LoudnessHold, calibrated
+
+HOPS_PER_S = 48000 / 720
+
+
+@pytest.mark.parametrize(
+    ("level", "db"), [*LEVELS.items(), (7.5, 7.5), ("+6dB", 6.0), ("4.5", 4.5), ("MAX", 12.0)]
+)
+def test_a_level_changes_the_difference_between_dialog_and_background_by_its_decibels(level, db):
+    gains = DialogControls.of_level(level).gains()
+    assert 20 * math.log10(gains.dialog / gains.background) == pytest.approx(db, abs=1e-9)
+    assert 20 * math.log10(gains.dialog) <= 3.0 + 1e-9
+
+
+@pytest.mark.parametrize("level", ["of", "loud", "12.5", -1, 13, math.nan, "dB"])
+def test_an_unknown_level_is_refused_and_the_possible_ones_are_named(level):
+    with pytest.raises(OptionError, match="off|0 to 12"):
+        DialogControls.of_level(level)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dialog_gain_db": 13}, {"background_atten_db": -1}, {"strength": 1.1}, {"strength": math.nan}],
+)
+def test_controls_out_of_range_are_refused_by_name(options):
+    with pytest.raises(OptionError, match=next(iter(options))):
+        DialogControls(**options)
+
+
+@given(
+    mask=st.floats(0, 1, width=32), dry=st.floats(-1, 1, width=32),
+    up=st.floats(0, 12), down=st.floats(0, 18), strength=st.floats(0, 1),
+)  # fmt: skip
+def test_the_gain_of_a_bin_is_the_remix_law(mask, dry, up, down, strength):
+    """Oracle: the law as it is written in docs/design.md, with dialog = mask * dry."""
+    gains = DialogControls(up, down, strength).gains()
+    dialog = mask * dry
+    change = (10 ** (up / 20) - 1) * dialog + (10 ** (-down / 20) - 1) * (dry - dialog)
+    got = dry * gains.of_mask(np.array([mask], np.float32))[0]
+    assert got == pytest.approx(dry + strength * change, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "controls", [DialogControls(), DialogControls.of_level("off"), DialogControls(6, 6, 0.0)]
+)
+def test_controls_that_do_nothing_give_gains_of_exactly_one(controls):
+    gains = controls.gains(((3.0, 4.0),))
+    assert gains.neutral
+    assert gains.bed == 1.0
+    assert np.all(gains.of_mask(np.linspace(0, 1, 7, dtype=np.float32)) == 1.0)
+
+
+@pytest.mark.parametrize(("requested", "applied"), [(0, 0), (1.5, 2), (3, 4), (4.5, 6), (6, 8), (9, 11)])
+def test_calibration_is_piecewise_linear_through_zero_and_goes_on_with_its_last_offset(requested, applied):
+    assert calibrated(requested, ((3.0, 4.0), (6.0, 8.0))) == pytest.approx(applied)
+    gains = DialogControls.of_level(float(requested)).gains(((3.0, 4.0), (6.0, 8.0)))
+    assert 20 * math.log10(gains.dialog / gains.background) == pytest.approx(applied, abs=1e-9)
+
+
+def test_without_calibration_what_is_requested_is_applied():
+    assert calibrated(7.25, ()) == 7.25
+
+
+def test_a_ramp_moves_evenly_and_ends_exactly():
+    ramp, target = GainRamp(Gains(), frames=4), Gains(2.0, 0.5, 0.5)
+    ramp.aim(target)
+    steps = [ramp.step() for _ in range(6)]
+    assert [g.dialog for g in steps] == pytest.approx([1.25, 1.5, 1.75, 2.0, 2.0, 2.0])
+    assert steps[3] == steps[5] == target
+
+
+def test_a_ramp_turns_round_where_it_is():
+    ramp = GainRamp(Gains(), frames=4)
+    ramp.aim(Gains(dialog=3.0))
+    ramp.step(), ramp.step()
+    ramp.aim(Gains())
+    assert [ramp.step().dialog for _ in range(4)] == pytest.approx([1.75, 1.5, 1.25, 1.0])
+    assert ramp.now.neutral
+
+
+def programme(*parts: tuple[float, float, float]) -> list[tuple[float, float]]:
+    """Frames of (dry, remixed) energy: (seconds, dry LUFS, change of loudness by the remix)."""
+    frames = []
+    for seconds, lufs, change in parts:
+        dry = 10 ** ((lufs + 0.691) / 10)
+        frames += [(dry, dry * 10 ** (change / 10))] * round(seconds * HOPS_PER_S)
+    return frames
+
+
+def held(frames: list[tuple[float, float]]) -> np.ndarray:
+    hold = LoudnessHold(HOPS_PER_S)
+    return np.array([hold.update(*frame) for frame in frames])
+
+
+def loudness_change(frames: list[tuple[float, float]], gains: np.ndarray) -> float:
+    dry, remixed = np.array(frames).T
+    return 10 * math.log10((remixed * gains**2).sum() / dry.sum())
+
+
+@pytest.mark.parametrize("change", [-9.0, -3.0, 3.0, 6.0])
+def test_a_steady_change_of_loudness_is_made_good(change):
+    gains = held(programme((10, -23, change)))
+    assert 20 * math.log10(gains[-1]) == pytest.approx(-change, abs=0.05)
+
+
+@pytest.mark.parametrize("speech_s", [0.3, 3.0, 15.0])
+def test_programme_loudness_is_held_within_half_a_unit(speech_s):
+    """Speech (+3 dB by level "max") and background (-9 dB, 10 or 20 LU below) in turn, for five minutes."""
+    for below in (10, 20):
+        turns = [(speech_s, -22, 2.8), (speech_s, -22 - below, -9.0)] * round(150 / speech_s)
+        frames = programme(*turns)
+        assert abs(loudness_change(frames, held(frames))) <= 0.5
+
+
+def test_pauses_between_words_do_not_pump():
+    frames = programme(*[(0.4, -22, 2.8), (0.3, -32, -9.0)] * 60)
+    gains_db = 20 * np.log10(held(frames)[round(5 * HOPS_PER_S) :])
+    assert np.ptp(gains_db) < 1.0
+
+
+def test_dialog_after_long_music_does_not_blare():
+    """At most 300 ms after the onset it is no more than 2 dB louder than it went in."""
+    frames = programme((20, -32, -9.0), (3, -20, 2.8))
+    gains = held(frames)
+    start = round(20 * HOPS_PER_S)
+    louder_db = 20 * np.log10(gains[start:]) + 2.8
+    assert louder_db[round(0.3 * HOPS_PER_S) :].max() <= 2.0
+
+
+def test_silence_moves_nothing():
+    gains = held([*programme((5, -23, 3.0)), *[(0.0, 0.0)] * 200])
+    assert np.ptp(gains[-150:]) < 1e-9
+
+
+def test_a_release_ends_at_exactly_one_within_three_frames():
+    hold = LoudnessHold(HOPS_PER_S)
+    for frame in programme((10, -23, -12.0)):
+        hold.update(*frame)
+    assert [hold.release() for _ in range(4)][-2:] == [1.0, 1.0]
