@@ -22,6 +22,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -124,7 +125,7 @@ class _Parser:
 
     def dataclass(self, kind: Any, value: object, key: str) -> Any:
         items = self.named(value, key)
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         fields = _fields(kind)
         for name in items:
             if name not in fields:
@@ -192,6 +193,12 @@ class _Parser:
 def _fields(kind: Any) -> dict[str, dataclasses.Field[Any]]:
     """The fields of a dataclass by key: the name, or ``metadata={"key": ...}`` where Python forbids it."""
     return {field.metadata.get("key", field.name): field for field in dataclasses.fields(kind) if field.init}
+
+
+@lru_cache(maxsize=256)
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields; evaluating their annotations is most of the work of parsing."""
+    return typing.get_type_hints(kind)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
