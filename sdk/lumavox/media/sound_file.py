@@ -149,5 +149,5 @@ def _check(sf: Any, track: SoundTrack, task: Task) -> None:
         if written.frames >= track.samples:
             return
     raise OutputError(
-        f"cannot write {task.output}: the file came out incomplete; nothing was left behind; is the disk full?"
+        f"cannot write {task.output}: it came out incomplete; nothing was left behind; is the disk full?"
     )
