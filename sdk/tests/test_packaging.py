@@ -1,4 +1,8 @@
-"""What the built wheel carries: the runtime, the exporter, the shipped bundles, and nothing else."""
+"""What the built wheel carries: the runtime, the exporter, the shipped bundles, and nothing else.
+
+It is built from a copy of the sources with a tiny model beside them, whose folder also holds what must
+stay at home.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +10,56 @@ import email.parser
 import importlib
 import os
 import re
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-BUNDLES = sorted(p.parent for p in ROOT.glob("models/*/*/bundle/manifest.json"))
+from bundles import sr_bundle
 
 pytest.importorskip("hatchling", reason="building a wheel needs hatchling, which is in lumavox[dev]")
 
+ROOT = Path(__file__).parents[2]
+SOURCES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore", "sdk", "export")
+STAY_AT_HOME = (
+    "models/sr/tiny/recipe.toml",
+    "models/sr/tiny/measured.json",
+    "models/sr/tiny/weights.safetensors",
+    "sdk/lumavox/keys/release.key",
+    "sdk/lumavox/keys/release.pem.key",
+    "sdk/lumavox/__pycache__/stale.cpython-311.pyc",
+)
+
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources, with one shipped model."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, tree / name)
+    sr_bundle(tree / "models")
+    for name in STAY_AT_HOME:
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text("-----BEGIN PRIVATE KEY-----")
+    return tree
+
+
+@pytest.fixture(scope="module")
+def wheel(tree: Path) -> zipfile.ZipFile:
     """The wheel, built by the backend in this process: no isolation, no network."""
-    folder = tmp_path_factory.mktemp("dist")
     before = os.getcwd()
-    os.chdir(ROOT)
+    os.chdir(tree)
     try:
-        name = importlib.import_module("hatchling.build").build_wheel(str(folder))
+        name = importlib.import_module("hatchling.build").build_wheel(str(tree / "dist"))
     finally:
         os.chdir(before)
-    return zipfile.ZipFile(folder / name)
+    return zipfile.ZipFile(tree / "dist" / name)
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +74,29 @@ def test_both_import_packages_are_in_the_wheel(names):
         assert f"{package}/py.typed" in names
 
 
-def test_every_shipped_bundle_is_in_the_wheel_byte_for_byte(wheel):
-    for bundle in BUNDLES:
-        task_and_name = bundle.relative_to(ROOT / "models").as_posix()
-        for file in (p for p in bundle.rglob("*") if p.is_file()):
-            inside = f"lumavox/_models/{task_and_name}/{file.relative_to(bundle).as_posix()}"
-            assert wheel.read(inside) == file.read_bytes(), inside
+def test_a_shipped_bundle_is_in_the_wheel_byte_for_byte_and_the_rest_of_its_folder_is_not(tree, wheel, names):
+    bundle = tree / "models/sr/tiny/bundle"
+    files = {
+        f"lumavox/_models/sr/tiny/bundle/{f.relative_to(bundle).as_posix()}": f for f in bundle.rglob("*.*")
+    }
+    assert len(files) > 4
+    assert {n for n in names if n.startswith("lumavox/_models/")} == set(files)
+    assert all(wheel.read(name) == file.read_bytes() for name, file in files.items())
 
 
-def test_the_wheel_holds_no_bundle_that_the_models_folder_does_not(names):
-    inside = {n.split("/bundle/")[0] for n in names if n.startswith("lumavox/_models/")}
-    assert inside == {f"lumavox/_models/{b.parent.relative_to(ROOT / 'models').as_posix()}" for b in BUNDLES}
+def test_an_installed_wheel_finds_its_models_from_any_folder(wheel, tmp_path):
+    """Unpacked as pip would, with no repository around it."""
+    wheel.extractall(tmp_path / "site")
+    program = "from lumavox.catalog import find_bundle; print(find_bundle('sr/tiny'))"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.strip() == str(tmp_path / "site/lumavox/_models/sr/tiny/bundle"), result.stderr
 
 
 def test_only_the_two_packages_and_the_metadata_are_in_the_wheel(names):
