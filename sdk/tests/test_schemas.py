@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 import lumavox
 from bundles import de_bundle, sr_bundle
-from lumavox._bundle_rules import parse_document
+from lumavox._bundle_rules import check_paths, parse_document
 from lumavox._bundle_schema import Document, PictureFrontEnd
 from lumavox._parse import _fields
-from lumavox.errors import LumavoxError
+from lumavox.errors import BundleFormatError, LumavoxError
 from lumavox.telemetry import TelemetryRecord
 from meters import full_meter
 
@@ -48,9 +48,13 @@ def documents(tmp_path_factory) -> dict[str, dict]:
 
 
 class _AnyFile(dict):
-    """As if every file of the manifest were there."""
+    """As if every file were there that could be: a verified bundle has safe paths only."""
 
     def __contains__(self, name):
+        try:
+            check_paths([name], "b")
+        except BundleFormatError:
+            return False
         return True
 
 
@@ -216,6 +220,13 @@ def replaced(document, path, value):
 def test_what_the_bundle_schema_refuses_the_parser_refuses(documents, data, value, task):
     document = replaced(documents[task], data.draw(st.sampled_from(list(paths(documents[task])))), value)
     if not validator("bundle").is_valid(document):
+        assert not parsed(document)
+
+
+def test_an_empty_file_name_is_refused_by_both(documents):
+    for path in (("variants", 0, "file"), ("variants", 0, "golden", "file")):
+        document = replaced(documents["sr"], path, "")
+        assert not validator("bundle").is_valid(document)
         assert not parsed(document)
 
 
