@@ -17,7 +17,7 @@ import lumavox
 from .artifacts import Artifact
 from .errors import StageError
 from .recipe import Recipe, digest
-from .stages import bundling, distill, exporting, quantize, train
+from .stages import bundle, distill, export, quantize, train
 from .work import Work
 
 # The one order; name, module. Every module has ``inputs`` and ``run``.
@@ -25,8 +25,8 @@ STAGES = {
     "train": train,
     "distill": distill,
     "quantize": quantize,
-    "export": exporting,
-    "bundle": bundling,
+    "export": export,
+    "bundle": bundle,
 }
 
 
