@@ -69,9 +69,11 @@ def overhead(
         model = Bundle.open(model, task="sr", trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
     width, height = size
     frame = _noise(format, width, height)
+    preferred = model.variants[0].content
+    content = "streamed" if preferred == "any" else preferred
     with (
-        Upscaler.open(model, backend=backend, content="streamed", threads=threads) as upscaler,
-        Session.open(model, backend=backend, content="streamed", threads=threads) as session,
+        Upscaler.open(model, backend=backend, content=content, threads=threads) as upscaler,
+        Session.open(model, backend=backend, content=content, threads=threads) as session,
     ):
         spec, engine = session.variant.inputs[0], session.engine
         if not session.variant.dynamic:

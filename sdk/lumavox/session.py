@@ -22,7 +22,7 @@ from lumavox import backends
 from lumavox._bundle_rules import reasons_against
 from lumavox.backends.base import Backend, Engine
 from lumavox.errors import BackendUnavailableError, BundleSelfCheckError, EngineError
-from lumavox.telemetry import ModelInfo, SelfCheck
+from lumavox.telemetry import ModelInfo, SelfCheck, config_digest
 
 if TYPE_CHECKING:
     from lumavox.bundle import Bundle, Variant
@@ -95,6 +95,9 @@ class Session:
         meter.model = ModelInfo(self.bundle.id, self.bundle.digest, self.bundle.version, self.variant.name)
         meter.ep_actual, meter.ep_version = self.backend.name, self.engine.description
         meter.cold_load_ms, meter.self_check = self.cold_load_ms, self.self_check
+        meter.config_digest = config_digest(
+            self.bundle.digest, self.variant.name, self.backend.name, self.engine.description
+        )
 
     def close(self) -> None:
         """Free the engine. May be called twice."""

@@ -30,7 +30,7 @@ from lumavox._sr_runner import Runner
 from lumavox._sr_surface import Surface
 from lumavox.bundle import Bundle
 from lumavox.content import Chooser
-from lumavox.errors import FrameError, InputError, LumavoxError, OptionError
+from lumavox.errors import EngineError, FrameError, InputError, LumavoxError, OptionError
 from lumavox.picture import MAX_SIDE, Frame
 from lumavox.session import Session, fitting
 from lumavox.telemetry import AddedLatency, Meter, ModelInfo, TelemetryRecord
@@ -250,7 +250,9 @@ class Upscaler:
                     )
                     networks.append(LumaNetwork(session))
                 self._chains[content] = LumaChain(networks)
-        except LumavoxError as error:
+        except Exception as error:  # in the background nobody else would hear of it
+            if not isinstance(error, LumavoxError):
+                error = EngineError(f"loading {self.bundle.id!r} failed: {error!r}")
             self._load_error = error
             self._meter.add_error("SR.E_LOAD")
             self._meter.set_state("failed", str(error))

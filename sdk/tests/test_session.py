@@ -125,20 +125,6 @@ def test_a_real_engine_reproduces_a_golden_vector_exactly(tmp_path):
     probe = backends.get("litert").probe()
     if not probe.usable:
         pytest.skip(probe.reason)
-    variant = tiny_models.tflite_variant()
-    luma = np.random.default_rng(0).integers(-128, 128, (1, 8, 8, 1)).astype(np.int8)
-    golden = bundles.npz(luma=luma, enlarged=luma.repeat(2, axis=1).repeat(2, axis=2))
-    path = bundles.write_bundle(
-        tmp_path / "real",
-        id="sr/real",
-        version="0.1.0",
-        provenance=bundles.Provenance(),
-        card=bundles.CARD,
-        front_end=bundles.SR_FRONT_END | {"receptive_field": 3},
-        variants=[variant],
-        files={variant.file: tiny_models.tflite_int8(), variant.golden.file: golden},
-        key=bundles.signing_key(),
-        delay_frames=0,
-    )
+    path = tiny_models.bundle(tmp_path, "litert")
     with Session.open(opened(path)) as session:
         assert (session.backend.name, session.self_check.value) == ("litert", 0)

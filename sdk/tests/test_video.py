@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bundles
-from lumavox import _sr_network, _sr_plan
+import tiny_models
+from lumavox import _sr_network, _sr_plan, backends
 from lumavox.errors import (
     BundleError,
     BundleTaskError,
@@ -271,6 +272,25 @@ def test_an_8k_frame_goes_through_in_bands(plain):
     assert (out.planes[0][::7, ::1000] == nearest(frame.planes[0])[::7, ::1000]).all()
     assert plain.record().state == "active"
     assert len(plain._chains["any"].networks[0]._plan.rows) > 15
+
+
+@pytest.mark.parametrize("backend", ["litert", "ort"])
+@pytest.mark.parametrize("format", [PixelFormat.NV12, PixelFormat.P010, PixelFormat.BGR24])
+def test_real_engines_give_what_the_virtual_one_gives(tmp_path, plain, backend, format):
+    """A tiny int8 TFLite and a tiny float ONNX model that repeat pixels; exact, at two sizes in turn."""
+    probe = backends.get(backend).probe()
+    if not probe.usable:
+        pytest.skip(probe.reason)
+    if backend == "ort":
+        pytest.importorskip("onnx", reason="writes the tiny model")
+    path = tiny_models.bundle(tmp_path, backend)
+    with Upscaler.open(path, trusted_keys=bundles.trusted(), backend=backend) as opened:
+        for size in ((33, 20), (64, 48), (33, 20), (1, 1)):
+            frame = picture(format, *size)
+            out, wanted = opened.process(frame), plain.process(frame)
+            assert all((a == b).all() for a, b in zip(out.planes, wanted.planes))
+        assert opened.record().frames_bypassed == 0
+        assert opened.record().ep_actual == opened.backend == backend
 
 
 @pytest.mark.parametrize(("scale", "passes"), [(1.5, 1), (3, 2), (4, 2)])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+import bundles
 from lumavox.bundle import Golden, TensorSpec, Variant
 
 SCALE, ZERO_POINT = 1 / 255, -128
@@ -42,6 +43,29 @@ def onnx_variant(name: str = "any-float32-onnx") -> Variant:
         outputs=(TensorSpec(name="enlarged", **tensor),),
         golden=Golden(file=f"golden/{name}.npz", max_abs=1e-6),
     )  # fmt: skip
+
+
+def bundle(folder: Path, backend: str) -> Path:
+    """A signed bundle with the one model that ``backend`` ("litert" or "ort") runs."""
+    variant = tflite_variant() if backend == "litert" else onnx_variant()
+    model = tflite_int8() if backend == "litert" else onnx_float32()
+    plane = np.random.default_rng(0).integers(-128, 128, (8, 8))
+    shape = (1, 8, 8, 1) if backend == "litert" else (1, 1, 8, 8)
+    luma = (plane if backend == "litert" else (plane + 128) / 255).astype(variant.inputs[0].dtype)
+    enlarged = luma.repeat(2, axis=0).repeat(2, axis=1).reshape([1 if n == 1 else 2 * n for n in shape])
+    golden = bundles.npz(luma=luma.reshape(shape), enlarged=enlarged)
+    return bundles.write_bundle(
+        folder / backend,
+        id="sr/real",
+        version="0.1.0",
+        provenance=bundles.Provenance(),
+        card=bundles.CARD,
+        front_end=bundles.SR_FRONT_END | {"receptive_field": 3},
+        variants=[variant],
+        files={variant.file: model, variant.golden.file: golden},
+        key=bundles.signing_key(),
+        delay_frames=0,
+    )
 
 
 def onnx_float32() -> bytes:

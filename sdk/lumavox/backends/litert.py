@@ -4,6 +4,9 @@ Both have the same `Interpreter`. ai-edge-litert runs int8 convolutions through 
 tflite-runtime 2.14 (for machines pinned to numpy 1.26) does not, and is about ten times slower there.
 Tensors are read and written in the interpreter's own memory. The interpreter refuses to run while a numpy
 view of that memory is alive, hence the rule in `base`.
+
+tflite-runtime does not verify a file beyond its first bytes: a truncated one ends the process. Bundles
+are safe from that, since their digests are verified before an engine sees a byte.
 """
 
 from __future__ import annotations
