@@ -292,7 +292,11 @@ def test_a_kind_is_told_by_content_and_written_by_ending(
     hidden = source.rename(tmp_path / "in.wav")
     enhance(hidden, tmp_path / "out.mkv", options(sr_path, de_path))
     assert len(frames_of(tmp_path / "out.mkv")) == 4
-    for name, nearest in (("out.png", "possible: .mp4"), ("out.mp5", "did you mean 'mp"), ("out", "possible|known")):
+    for name, nearest in (
+        ("out.png", "possible: .mp4"),
+        ("out.mp5", "did you mean 'mp"),
+        ("out", "possible|known"),
+    ):
         with pytest.raises(UnsupportedMediaError, match=nearest):
             enhance(hidden, tmp_path / name, options(sr_path, de_path))
 

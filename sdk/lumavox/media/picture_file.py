@@ -106,18 +106,20 @@ def _write(task: Task, picture: Picture, metadata: tuple[Any, Any] | None) -> No
         "jpeg": [cv2.IMWRITE_JPEG_QUALITY, level],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, max(1, level)],
     }.get(ending, [])
+    problem = "the encoder refused it"
+    done, data = False, np.empty(0, np.uint8)
     try:
         if metadata is not None:
             done, data = cv2.imencodeWithMetadata(f".{ending}", picture, *metadata, options)
         else:
             done, data = cv2.imencode(f".{ending}", picture, options)
     except cv2.error as error:
-        raise UnsupportedMediaError(
-            f"cannot write a {picture.shape[1]}x{picture.shape[0]} picture as .{ending}: {error.err}; "
-            "PNG can hold more"
-        ) from error
+        problem = error.err
     if not done:
-        raise UnsupportedMediaError(f"cannot write the picture as .{ending}; try .png")
+        size = f"{picture.shape[1]}x{picture.shape[0]}"
+        raise UnsupportedMediaError(
+            f"cannot write a picture of {size} as .{ending}: {problem}; .png files hold larger ones"
+        )
     task.temporary.write_bytes(data.tobytes())
 
 

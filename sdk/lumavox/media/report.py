@@ -189,5 +189,5 @@ def _engine(engine: Engine) -> str:
 
 
 def _pair(before: float | None, after: float | None, unit: str) -> str:
-    shown = ["silence" if v is None else f"{v:.1f}" for v in (before, after)]
+    shown = ["none" if v is None else f"{v:.1f}" for v in (before, after)]
     return f"{shown[0]} -> {shown[1]} {unit}"

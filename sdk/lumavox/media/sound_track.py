@@ -22,7 +22,10 @@ Samples = NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class Loudness:
-    """Integrated loudness in LUFS and true peak in dBTP; None for silence (which has neither)."""
+    """Integrated loudness in LUFS and true peak in dBTP; None where there is none.
+
+    Silence has neither, and sound of less than 0.4 s no loudness.
+    """
 
     integrated_lufs: float | None
     true_peak_dbtp: float | None
