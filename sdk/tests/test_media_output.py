@@ -23,9 +23,13 @@ def test_the_file_appears_when_the_body_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(1)])
 def test_nothing_is_left_behind_when_the_body_raises(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), OutputFile(tmp_path / "out.bin") as temporary:
-        temporary.write_bytes(b"half")
-        raise error
+    def write_half() -> None:
+        with OutputFile(tmp_path / "out.bin") as temporary:
+            temporary.write_bytes(b"half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_half()
     assert os.listdir(tmp_path) == []
 
 
