@@ -82,7 +82,7 @@ def mixed(folder: Path, seconds: float) -> np.ndarray:
 
 
 def read(path: Path, begin_s: float, count: int) -> np.ndarray:
-    """``count`` samples from ``begin_s`` on, ``(count, 2)`` at `RATE_HZ`; again from there if it is shorter."""
+    """``count`` samples from ``begin_s`` on, ``(count, 2)`` at `RATE_HZ`, repeated if it is shorter."""
     resampler = av.AudioResampler("flt", "stereo", RATE_HZ)
     with av.open(str(path)) as container:
         frames = itertools.chain(container.decode(audio=0), [None])

@@ -24,7 +24,7 @@ CONTAINERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """What `make_clip` makes. ``pts`` counts ``time_base``; colour is (range, primaries, transfer, matrix)."""
+    """What `make_clip` makes. ``pts`` counts ``time_base``; colour is range, primaries, transfer, matrix."""
 
     video: str | None = "libx264"
     audio: str | None = "aac"
