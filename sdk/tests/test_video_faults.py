@@ -101,13 +101,13 @@ def test_a_late_frame_comes_out_conventionally_and_the_next_ones_pass_by_until_t
     tmp_path, frame
 ):
     """Call 2 hangs until the engine is closed: frame 2 is late, and frames 3 and 4 do not wait for it."""
-    with opened(tmp_path, deadline_ms=400.0, hang_at=[2], hang_ms=600_000) as upscaler:
+    with opened(tmp_path, deadline_ms=1500.0, hang_at=[2], hang_ms=600_000) as upscaler:
         worker = upscaler._runner._worker
         upscaler.process(frame)
         assert ways(upscaler, frame, 1) == "c"
         record = upscaler.record()
         assert record.state == "degraded"
-        assert "within 400 ms" in record.state_reason
+        assert "within 1500 ms" in record.state_reason
         assert "SR.E_DEADLINE" in record.errors
         late = record.frames_late
         assert ways(upscaler, frame, 2) == "cc"
@@ -119,7 +119,7 @@ def test_a_late_frame_comes_out_conventionally_and_the_next_ones_pass_by_until_t
         engine._closed.set()
         assert worker._idle.wait(60)
         engine._closed.clear()
-        assert ways(upscaler, frame, 1) in ("e", "c")  # in time, unless this machine took 400 ms
+        assert ways(upscaler, frame, 1) in ("e", "c")  # in time, unless this machine took 1.5 s
     assert upscaler.record().frames_in == 5
 
 
