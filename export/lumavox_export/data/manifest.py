@@ -61,7 +61,7 @@ class Dataset:
         for number, row in enumerate(rows, 2):
             where = f"{path.with_suffix('.csv')} line {number}"
             if set(row) != set(COLUMNS):
-                raise DatasetError(f"{where}: columns must be {', '.join(COLUMNS)}, got {', '.join(row)}")
+                raise DatasetError(f"{where}: columns must be {', '.join(COLUMNS)}, got {', '.join(map(str, row))}")
             if not row["licence"].strip() or len(row["sha256"]) != 64:
                 raise DatasetError(f"{where}: {row['file']} has no licence or no sha256; it may not be trained on")
             rate = int(row["native_rate"] or 0)

@@ -1,0 +1,87 @@
+"""Every family found: torch, the drawn graph, and streaming are the same network."""
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+import torch
+
+from lumavox_export import families
+from lumavox_export.families import de_bands, sr_plain
+from lumavox_export.reference import run_float, stream
+
+FAMILIES = [module.name for module in pkgutil.iter_modules(families.__path__)]
+
+
+def _random(network: object) -> torch.nn.Module:
+    torch.manual_seed(4)
+    module = network.build().eval()  # type: ignore[attr-defined]
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return module
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_draws_a_graph_with_as_many_outputs_as_its_reference(name: str) -> None:
+    """And with tolerances: what a family promises about numeric parity stands in its file."""
+    family = importlib.import_module(f"lumavox_export.families.{name}")
+    module = _random(family.Network())
+    graph = module.to_graph()  # type: ignore[operator]
+    feeds = {
+        p.name: np.random.default_rng(1).random([5 if n == -1 else n for n in p.shape], np.float32)
+        for p in graph.inputs
+    }
+    wanted, got = module.reference(feeds), run_float(graph, feeds)  # type: ignore[operator]
+    for port in graph.outputs:
+        assert np.abs(got[port.name] - wanted[port.name]).max() < family.TOLERANCES.float_abs
+
+
+def test_streaming_frame_by_frame_equals_the_whole_signal() -> None:
+    network = de_bands.Network(dilations=(1, 3), frequency_dilations=(1, 2), global_after=1, global_dilations=(2,))
+    module, frames = _random(network), np.random.default_rng(2).random((40, network.bands)).astype(np.float32)
+    with torch.no_grad():
+        whole = torch.sigmoid(module(torch.from_numpy(frames)[None]))[0].numpy()
+    feeds = ({"features": frame.reshape(1, 1, -1, 1)} for frame in frames)
+    steps = [tensors["mask"].reshape(-1) for _, tensors in stream(module.to_graph(), feeds)]  # type: ignore[operator]
+    assert np.abs(np.stack(steps) - whole).max() < 1e-5
+
+
+def test_a_frame_of_the_mask_does_not_depend_on_later_frames() -> None:
+    module = _random(de_bands.Network())
+    frames = torch.rand(1, 30, 96)
+    with torch.no_grad():
+        before = module(frames)[:, :20]
+        frames[:, 20:] += 1
+        after = module(frames)[:, :20]
+    assert torch.equal(before, after)
+
+
+def test_fresh_super_resolution_is_near_the_repeated_input() -> None:
+    """The anchor: what the network learns is the difference to it."""
+    module = sr_plain.Network(channels=8, layers=3).build().eval()
+    with torch.no_grad():
+        for weight in module.weights:
+            weight.zero_()
+        x = torch.rand(1, 1, 6, 7)
+        assert torch.equal(module(x), x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_equalizing_brings_hidden_channels_to_one_and_keeps_the_function() -> None:
+    module = _random(sr_plain.Network(channels=8, layers=4))
+    x = torch.rand(2, 1, 16, 16)
+    with torch.no_grad():
+        before = module(x)
+        module.equalize([h.amax((0, 2, 3)) for h in module.hidden(x)])  # type: ignore[operator]
+        after = module(x)
+        largest = [h.amax((0, 2, 3)) for h in module.hidden(x)]  # type: ignore[operator]
+    assert (before - after).abs().max() < 1e-4
+    assert all(float(h.max()) <= 1.0 + 1e-4 for h in largest)
+
+
+def test_the_shipped_sizes_keep_their_budgets() -> None:
+    sr, de = sr_plain.Network().build().to_graph(), de_bands.Network().build().to_graph()
+    assert sr.parameters() <= 47_000
+    assert de.parameters() <= 100_000
+    assert de.macs() * 48000 / 720 <= 60e6
