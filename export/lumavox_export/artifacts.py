@@ -47,7 +47,9 @@ class Artifact:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @classmethod
-    def seal(cls, stage: str, folder: Path, inputs_sha256: str, names: list[str], notes: Mapping[str, object]) -> Artifact:
+    def seal(
+        cls, stage: str, folder: Path, inputs_sha256: str, names: list[str], notes: Mapping[str, object]
+    ) -> Artifact:
         """Record that the files ``names`` of ``folder`` are the result of these inputs."""
         files = {name: _sha256(folder / name) for name in names}
         partial = folder / f"{RECORD}.{os.getpid()}"
@@ -61,7 +63,9 @@ class Artifact:
         path = folder / RECORD
         if not path.is_file():
             raise StageError(f"{folder} holds no finished stage (no {RECORD}); run that stage first")
-        record = parse(Record, load_json(path.read_bytes(), str(path), StageError), str(path), error=StageError)
+        record = parse(
+            Record, load_json(path.read_bytes(), str(path), StageError), str(path), error=StageError
+        )
         for name, sha in record.files.items():
             if not (folder / name).is_file() or _sha256(folder / name) != sha:
                 raise StageError(f"{folder / name} is missing or was altered since the stage; run it again")

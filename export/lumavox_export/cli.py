@@ -1,12 +1,12 @@
 """The ``lumavox-export`` command: makes models.
 
-    lumavox-export all RECIPE --data ROOT [--resume]     every stage, unchanged ones skipped
-    lumavox-export train|distill|quantize|export|bundle RECIPE …    up to that stage
-    lumavox-export evaluate RECIPE --data ROOT           measure a model, write measured.json
-    lumavox-export ship RECIPE                           put bundle and weights beside the recipe
-    lumavox-export mix RECIPE OUT                        write training mixes to listen to
-    lumavox-export keygen KEY                            a signing key
-    lumavox-export debug-data DIR                        small synthetic datasets for a first run
+lumavox-export all RECIPE --data ROOT [--resume]     every stage, unchanged ones skipped
+lumavox-export train|distill|quantize|export|bundle RECIPE …    up to that stage
+lumavox-export evaluate RECIPE --data ROOT           measure a model, write measured.json
+lumavox-export ship RECIPE                           put bundle and weights beside the recipe
+lumavox-export mix RECIPE OUT                        write training mixes to listen to
+lumavox-export keygen KEY                            a signing key
+lumavox-export debug-data DIR                        small synthetic datasets for a first run
 """
 
 from __future__ import annotations
@@ -46,12 +46,16 @@ def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         _add_work(stage)
         stage.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
         stage.add_argument("--weights", type=Path, help="take these trained weights in place of stage train")
-        stage.add_argument("--only", action="store_true", help="run this stage alone, on what the earlier ones left")
+        stage.add_argument(
+            "--only", action="store_true", help="run this stage alone, on what the earlier ones left"
+        )
         stage.set_defaults(run=_run_stages)
 
 
 def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    evaluate = commands.add_parser("evaluate", help="measure a model against conventional filters, write measured.json")
+    evaluate = commands.add_parser(
+        "evaluate", help="measure a model against conventional filters, write measured.json"
+    )
     _add_work(evaluate)
     evaluate.add_argument("--write", action="store_true", help="write measured.json beside the recipe")
     evaluate.set_defaults(run=_run_evaluate)
@@ -74,7 +78,9 @@ def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, default=Path("."), help="root of the dataset files")
-    parser.add_argument("--manifests", type=Path, help="dataset manifests (default: models/datasets by the recipe)")
+    parser.add_argument(
+        "--manifests", type=Path, help="dataset manifests (default: models/datasets by the recipe)"
+    )
     parser.add_argument("--out", type=Path, help="where the stages leave their files (default: out/<id>)")
     parser.add_argument("--cache", type=Path, default=Path("out/cache"), help="decoded and paired material")
     parser.add_argument("--key", type=Path, help="signing key; without one the bundle is unsigned")

@@ -1,11 +1,11 @@
 """Errors of training and export, on top of the runtime's tree (``lumavox.errors``).
 
-    LumavoxError
-    ├── DatasetError     a dataset may not be used: a file is absent, altered, or without a licence
-    ├── RecipeError      a recipe that cannot be read, or asks for something impossible
-    ├── StageError       a stage lacks its input, cannot resume, or diverged
-    ├── GraphError       a network that cannot be exported as it is drawn
-    └── ParityError      two forms of one network differ by more than their tolerance
+LumavoxError
+├── DatasetError     a dataset may not be used: a file is absent, altered, or without a licence
+├── RecipeError      a recipe that cannot be read, or asks for something impossible
+├── StageError       a stage lacks its input, cannot resume, or diverged
+├── GraphError       a network that cannot be exported as it is drawn
+└── ParityError      two forms of one network differ by more than their tolerance
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def loudness_lufs(x: Sound, rate_hz: int) -> float:
 def achieved_difference_db(
     front_end: BandFrontEnd, mask: NDArray[np.float32], dialog: Sound, background: Sound, applied_db: float
 ) -> float:
-    """Change of the dialog-to-background loudness difference when ``applied_db`` is applied through ``mask``."""
+    """Change of the dialog-to-background loudness difference when ``applied_db`` goes through ``mask``."""
     gains = DialogControls.of_level(min(applied_db, 12.0)).gains([(min(applied_db, 12.0), applied_db)])
     bins = gains.of_mask(front_end.expand(mask))
     change = []

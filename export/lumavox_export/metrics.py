@@ -9,7 +9,7 @@ Array = NDArray[np.floating]
 
 
 def psnr(estimate: Array, truth: Array, border: int = 0) -> float:
-    """Peak signal-to-noise ratio in dB, peak 255, estimate clipped, ``border`` pixels left out on each side."""
+    """Peak signal-to-noise ratio in dB, peak 255, estimate clipped, ``border`` pixels left out all round."""
     inner = slice(border, -border or None), slice(border, -border or None)
     error = np.clip(estimate, 0, 255)[inner].astype(np.float64) - truth[inner]
     return float(10 * np.log10(255**2 / max(float(np.mean(error**2)), 1e-10)))
@@ -31,7 +31,9 @@ def ssim(estimate: Array, truth: Array, border: int = 0) -> float:
     mean_a, mean_b = blur(a), blur(b)
     var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
     cov = blur(a * b) - mean_a * mean_b
-    value = (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    value = (
+        (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    )
     return float(value.mean())
 
 

@@ -59,11 +59,17 @@ class Pipeline:
             shutil.copyfile(weights, folder / train.WEIGHTS)
         except OSError as error:
             raise StageError(f"cannot take the weights {weights}: {error}") from error
-        return Artifact.seal("train", folder, self._inputs("train", None), [train.WEIGHTS], {"adopted": weights.name})
+        return Artifact.seal(
+            "train", folder, self._inputs("train", None), [train.WEIGHTS], {"adopted": weights.name}
+        )
 
     def _inputs(self, name: str, previous: Artifact | None) -> str:
         stage = STAGES[name]
-        made_from = {"stage": name, "code": lumavox.__version__, "previous": previous.digest if previous else ""}
+        made_from = {
+            "stage": name,
+            "code": lumavox.__version__,
+            "previous": previous.digest if previous else "",
+        }
         return digest(made_from | stage.inputs(self.recipe, previous, self.work))
 
     def _stage(self, name: str, previous: Artifact | None) -> Artifact:

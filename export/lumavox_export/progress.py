@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None, note: list[str] | None = None) -> Iterator[T]:
+def progress(
+    items: Iterable[T], what: str, total: int | None = None, note: list[str] | None = None
+) -> Iterator[T]:
     """Yield ``items``; on a terminal show count, share and time left. ``note[0]`` is appended when given."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     live = sys.stderr.isatty()
     begin = shown = time.monotonic()

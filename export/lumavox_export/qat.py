@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import GraphError
-from .graph import Conv2D, DepthToSpace, Graph
+from .graph import Conv2D, DepthToSpace, Graph, Op
 from .quant_plan import LIMITS, QuantPlan, TensorQuant
 
 
@@ -27,7 +27,9 @@ class FakeQuantGraph(nn.Module):
     def __init__(self, graph: Graph, plan: QuantPlan) -> None:
         super().__init__()
         if graph.states or len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise GraphError("quantization-aware training takes a graph of one input, one output and no states")
+            raise GraphError(
+                "quantization-aware training takes a graph of one input, one output and no states"
+            )
         self.graph, self.plan = graph, plan
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
         for op in graph.ops:
@@ -37,7 +39,9 @@ class FakeQuantGraph(nn.Module):
                 self.biases[op.output] = nn.Parameter(torch.from_numpy(op.bias.copy()))
                 flat = op.weight.reshape(len(op.weight), -1)
                 passes = ((flat != 0).sum(1) == 1) & (flat.sum(1) == 1) & (op.bias == 0)
-                self.register_buffer(f"trained_{op.output}", torch.from_numpy(~passes).float(), persistent=False)
+                self.register_buffer(
+                    f"trained_{op.output}", torch.from_numpy(~passes).float(), persistent=False
+                )
             elif not isinstance(op, DepthToSpace):
                 raise GraphError(f"quantization-aware training does not know {type(op).__name__} yet")
 
@@ -67,11 +71,14 @@ class FakeQuantGraph(nn.Module):
 
     def trained_graph(self) -> tuple[Graph, QuantPlan]:
         """The graph with the trained weights, and the plan with their scales."""
-        ops, scales = [], dict(self.plan.weights)
+        ops: list[Op] = []
+        scales = dict(self.plan.weights)
         for op in self.graph.ops:
             if isinstance(op, Conv2D):
                 weight = self.weights[op.output].detach().numpy().transpose(0, 2, 3, 1).copy()
-                bias = self.biases[op.output].detach().numpy() * self.get_buffer(f"trained_{op.output}").numpy()
+                bias = (
+                    self.biases[op.output].detach().numpy() * self.get_buffer(f"trained_{op.output}").numpy()
+                )
                 ops.append(replace(op, weight=weight, bias=bias.astype(np.float32)))
                 largest = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-9) / 127
                 scales[op.output] = tuple(float(np.float32(s)) for s in largest)

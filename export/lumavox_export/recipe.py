@@ -13,7 +13,6 @@ import hashlib
 import importlib
 import json
 import pkgutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +23,9 @@ from lumavox._parse import parse, plain
 from lumavox.dsp import BandFrontEnd
 from lumavox.errors import OptionError
 
+from ._toml import TOMLDecodeError, loads
 from .errors import RecipeError
 from .training import Schedule
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -85,21 +80,21 @@ class Recipe:
         """Read and check a recipe. Raises RecipeError naming file, key and what is known."""
         path = Path(path)
         try:
-            document = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            document = loads(path.read_text())
+        except (OSError, UnicodeDecodeError, TOMLDecodeError) as error:
             raise RecipeError(f"cannot read the recipe {path}: {error}") from error
         where = str(path)
         draft = parse(_Draft, document, where, error=RecipeError)
         task, family = part("tasks", draft.task, where), part("families", draft.family, where)
-        contents = []
+        contents: list[Content] = []
         for number, content in enumerate(draft.contents):
             data = parse(task.Data, content.data, where, key=f"contents[{number}].data", error=RecipeError)
             names = [earlier.name for earlier in contents]
             if content.start_from is not None and content.start_from not in names:
-                raise RecipeError(f"{where}: contents[{number}].start_from: {content.start_from!r} is no earlier content")
-            contents.append(
-                Content(content.name, data, content.train, content.start_from, content.distill)
-            )
+                raise RecipeError(
+                    f"{where}: contents[{number}].start_from: {content.start_from!r} is no earlier content"
+                )
+            contents.append(Content(content.name, data, content.train, content.start_from, content.distill))
         if not contents:
             raise RecipeError(f"{where}: needs at least one [[contents]]")
         network = parse(family.Network, draft.network, where, key="network", error=RecipeError)
@@ -119,7 +114,11 @@ class Recipe:
         names: set[str] = set()
         for content in self.contents:
             for key, value in plain(content.data).items():
-                if isinstance(value, list) and not key.startswith("validation") and all(isinstance(v, str) for v in value):
+                if (
+                    isinstance(value, list)
+                    and not key.startswith("validation")
+                    and all(isinstance(v, str) for v in value)
+                ):
                     names.update(value)
         return tuple(sorted(names))
 
@@ -150,7 +149,7 @@ class _DraftContent:
 
 
 def part(folder: str, name: str, where: str) -> ModuleType:
-    """The module ``name`` of ``families`` or ``tasks``. Raises RecipeError naming the nearest one there is."""
+    """The module ``name`` of ``families`` or ``tasks``. Raises RecipeError naming the nearest there is."""
     package = importlib.import_module(f"lumavox_export.{folder}")
     known = [module.name for module in pkgutil.iter_modules(package.__path__)]
     if name not in known:

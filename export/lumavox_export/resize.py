@@ -78,6 +78,6 @@ def resize(image: NDArray[np.generic], size: tuple[int, int], kernel: str = "bic
 
 
 def to_luma(rgb: NDArray[np.generic]) -> NDArray[np.float32]:
-    """BT.601 studio-range luma (16..235) of RGB 0..255, float32: ``(height, width, 3)`` to ``(height, width)``."""
+    """BT.601 studio-range luma 16..235, ``(height, width)``, of RGB 0..255, ``(height, width, 3)``."""
     r, g, b = (np.asarray(rgb[..., i], np.float32) for i in range(3))
     return np.asarray(16.0 + (65.481 * r + 128.553 * g + 24.966 * b) / 255.0, np.float32)

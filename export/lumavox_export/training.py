@@ -24,7 +24,7 @@ from .progress import progress
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is optimized: AdamW, warm-up, cosine to ``final_share`` of the rate, EMA of the weights."""
+    """How a network is optimized: AdamW, warm-up, cosine to ``final_share`` of the rate, averaged weights."""
 
     steps: int = 1000
     learning_rate: float = 1e-3
@@ -84,7 +84,9 @@ def fit(
             group["lr"] = schedule.rate(step)
         value = loss(module, step)
         if not torch.isfinite(value):
-            raise StageError(f"{label}: the loss is {value.item()} at step {step}; lower learning_rate or set clip_norm")
+            raise StageError(
+                f"{label}: the loss is {value.item()} at step {step}; lower learning_rate or set clip_norm"
+            )
         optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         if schedule.clip_norm:

@@ -18,7 +18,11 @@ State = Mapping[str, Tensor]
 
 def write_weights(path: Path, contents: Mapping[str, State]) -> None:
     """Write the state of each content, by temporary name and rename."""
-    flat = {f"{name}.{key}": value.contiguous() for name, state in contents.items() for key, value in state.items()}
+    flat = {
+        f"{name}.{key}": value.contiguous()
+        for name, state in contents.items()
+        for key, value in state.items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_bytes(save(flat))

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from lumavox_export.data.codec import encode_decode
-from lumavox_export.data.debug import make_debug_data
 from lumavox_export.data.de_mixes import KINDS, validation_mixes
+from lumavox_export.data.debug import make_debug_data
 from lumavox_export.data.manifest import Dataset
 from lumavox_export.data.mixer import Mixer, MixSettings
 from lumavox_export.data.sound_bank import SoundBank
-from lumavox_export.data.sr_pairs import PairSettings, Pairs, pairs
+from lumavox_export.data.sr_pairs import Pairs, PairSettings, pairs
 from lumavox_export.resize import resize
 
 
@@ -32,7 +32,10 @@ def clean(root: Path) -> Pairs:
 
 @pytest.fixture(scope="module")
 def mixer(root: Path) -> Mixer:
-    banks = [SoundBank([_dataset(root, n)], 16000, root / "cache") for n in ("speech", "music", "effects", "singing")]
+    banks = [
+        SoundBank([_dataset(root, n)], 16000, root / "cache")
+        for n in ("speech", "music", "effects", "singing")
+    ]
     return Mixer(MixSettings(seconds=2.0), *banks)
 
 
@@ -72,7 +75,16 @@ def test_an_encoder_keeps_the_count_and_order_of_frames_and_loses_a_little(codec
 
 
 def test_streamed_pairs_are_encoded_pans(root: Path) -> None:
-    settings = PairSettings("streamed", codecs=("libx264",), crf=(34,), views=1, frames=2, view_height=48, view_width=64, clean_share=0.0)
+    settings = PairSettings(
+        "streamed",
+        codecs=("libx264",),
+        crf=(34,),
+        views=1,
+        frames=2,
+        view_height=48,
+        view_width=64,
+        clean_share=0.0,
+    )
     made = pairs(settings, 2, [_dataset(root, "pictures")], root / "cache")
     assert len(made.items) == 2 * 8
     low, high = made.items[0]
@@ -90,7 +102,13 @@ def test_mixes_are_the_same_for_the_same_step_and_dialog_is_part_of_them(mixer: 
 
 
 def test_the_level_difference_of_a_mix_is_in_the_range_asked_for(mixer: Mixer) -> None:
-    mixer_at_6 = Mixer(replace(mixer.settings, snr_db=(6.0, 6.0), low_pass=0.0), mixer._speech, mixer._music, mixer._effects, mixer._singing)
+    mixer_at_6 = Mixer(
+        replace(mixer.settings, snr_db=(6.0, 6.0), low_pass=0.0),
+        mixer._speech,
+        mixer._music,
+        mixer._effects,
+        mixer._singing,
+    )
     rng = np.random.default_rng(1)
     t = np.arange(mixer.samples)
     dialog = np.where(t < mixer.samples // 2, np.sin(t / 5), 0).astype(np.float32)  # active half of the time

@@ -39,7 +39,9 @@ def test_a_family_draws_a_graph_with_as_many_outputs_as_its_reference(name: str)
 
 
 def test_streaming_frame_by_frame_equals_the_whole_signal() -> None:
-    network = de_bands.Network(dilations=(1, 3), frequency_dilations=(1, 2), global_after=1, global_dilations=(2,))
+    network = de_bands.Network(
+        dilations=(1, 3), frequency_dilations=(1, 2), global_after=1, global_dilations=(2,)
+    )
     module, frames = _random(network), np.random.default_rng(2).random((40, network.bands)).astype(np.float32)
     with torch.no_grad():
         whole = torch.sigmoid(module(torch.from_numpy(frames)[None]))[0].numpy()

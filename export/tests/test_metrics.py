@@ -41,4 +41,6 @@ def test_si_sdr_does_not_depend_on_the_level_of_the_estimate_but_sdr_does() -> N
 
 def test_gains_of_two_parts_are_found_in_their_mix() -> None:
     dialog, background = np.random.default_rng(3).normal(size=(2, 500))
-    assert fit_gains(0.7 * dialog + 0.2 * background, dialog, background) == pytest.approx((0.7, 0.2), abs=1e-9)
+    assert fit_gains(0.7 * dialog + 0.2 * background, dialog, background) == pytest.approx(
+        (0.7, 0.2), abs=1e-9
+    )

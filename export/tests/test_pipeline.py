@@ -84,7 +84,9 @@ def test_a_second_run_skips_every_stage(sr: tuple[Bundle, Work]) -> None:
     assert said == [f"{name}: unchanged" for name in ("train", "distill", "quantize", "export", "bundle")]
 
 
-def test_an_altered_stage_is_refused_when_a_later_one_is_asked_for_alone(sr: tuple[Bundle, Work], tmp_path: Path) -> None:
+def test_an_altered_stage_is_refused_when_a_later_one_is_asked_for_alone(
+    sr: tuple[Bundle, Work], tmp_path: Path
+) -> None:
     _, work = sr
     record = (work.out / "quantize" / "artifact.json").read_text()
     weights = work.out / "quantize" / "weights.safetensors"
@@ -105,8 +107,21 @@ def test_a_stage_without_its_input_says_which_to_run(tmp_path: Path) -> None:
         Pipeline(recipe, empty).run("quantize", first="quantize")
 
 
-def test_the_command_names_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["train", str(MODELS / "sr" / "debug" / "recipe.toml"), "--data", str(tmp_path), "--out", str(tmp_path / "o"), "--cache", str(tmp_path / "c")])
+def test_the_command_names_what_is_wrong_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(
+        [
+            "train",
+            str(MODELS / "sr" / "debug" / "recipe.toml"),
+            "--data",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "o"),
+            "--cache",
+            str(tmp_path / "c"),
+        ]
+    )
     assert code == 2
     said = capsys.readouterr().err
     assert "no dataset manifest 'debug-pictures'" in said and said.count("\n") == 1

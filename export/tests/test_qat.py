@@ -13,7 +13,7 @@ def _quantized() -> tuple[FakeQuantGraph, np.ndarray]:
     torch.manual_seed(1)
     graph = Network(channels=8, layers=3).build().to_graph()
     luma = np.random.default_rng(1).integers(0, 256, (1, 12, 14, 1)).astype(np.float32) / 255
-    plan = calibrate(graph, [{"luma": luma}], ranges={name: (0.0, 1.0) for name in graph.shapes})
+    plan = calibrate(graph, [{"luma": luma}], ranges=dict.fromkeys(graph.shapes, (0.0, 1.0)))
     return FakeQuantGraph(graph, plan), luma
 
 
@@ -45,4 +45,6 @@ def test_weights_go_to_a_file_and_back() -> None:
     graph = Network(channels=4, layers=2).build().to_graph()
     other = Network(channels=4, layers=2).build().to_graph()
     restored = with_weights(other, weights_to_dict(graph))
-    assert all(np.array_equal(a.weight, b.weight) for a, b in zip(restored.ops[:2], graph.ops[:2], strict=True))
+    assert all(
+        np.array_equal(a.weight, b.weight) for a, b in zip(restored.ops[:2], graph.ops[:2], strict=True)
+    )

@@ -44,7 +44,9 @@ def test_a_wrong_recipe_is_refused_with_its_place(tmp_path: Path, find: str, put
 def test_the_digest_ignores_comments_and_place_but_not_values(tmp_path: Path) -> None:
     text = (MODELS / "sr" / "debug" / "recipe.toml").read_text()
     digests = []
-    for number, variant in enumerate((text, "# more words\n" + text, text.replace("steps = 60", "steps = 61"))):
+    for number, variant in enumerate(
+        (text, "# more words\n" + text, text.replace("steps = 60", "steps = 61"))
+    ):
         path = tmp_path / str(number) / "recipe.toml"
         path.parent.mkdir()
         path.write_text(variant)

@@ -28,7 +28,9 @@ def test_bicubic_reduction_by_two_has_the_weights_of_the_stretched_keys_kernel()
 
     def cubic(x: float) -> float:
         x = abs(x)
-        return 1.5 * x**3 - 2.5 * x**2 + 1 if x <= 1 else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+        return (
+            1.5 * x**3 - 2.5 * x**2 + 1 if x <= 1 else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+        )
 
     signal = np.zeros((1, 32))
     signal[0, 16] = 1.0

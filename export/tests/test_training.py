@@ -39,7 +39,14 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_weights(tmp_path:
 def test_training_learns_and_logs_each_validation(tmp_path: Path) -> None:
     schedule = Schedule(steps=300, learning_rate=0.05, ema_decay=0.9)
     module = _fresh()
-    fit(module, _loss, schedule, tmp_path, validate=lambda m: {"loss": float(_loss(m, 9999))}, validate_every=100)
+    fit(
+        module,
+        _loss,
+        schedule,
+        tmp_path,
+        validate=lambda m: {"loss": float(_loss(m, 9999))},
+        validate_every=100,
+    )
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     validated = [entry["loss"] for entry in entries if (entry["step"] + 1) % 100 == 0]
     assert len(validated) == 3 and validated[-1] < 0.01

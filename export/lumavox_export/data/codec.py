@@ -29,7 +29,9 @@ def encode(frames: Sequence[Luma], codec: str, crf: int, gop: int, rate: int = 2
     buffer = io.BytesIO()
     height, width = frames[0].shape
     with av.open(buffer, "w", format="matroska") as container:
-        stream = container.add_stream(codec, rate=rate, options={**options, "crf": str(crf + offset), "g": str(gop)})
+        stream = container.add_stream(
+            codec, rate=rate, options={**options, "crf": str(crf + offset), "g": str(gop)}
+        )
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.time_base = Fraction(1, rate)

@@ -48,7 +48,8 @@ def _manifests(root: Path, files: Mapping[str, list[tuple[str, str]]]) -> None:
     folder = root / "datasets"
     folder.mkdir(exist_ok=True)
     for name, entries in files.items():
-        header = f'name = "{name}"\ntitle = "Synthetic {name[6:]}"\nevidence = "computed by lumavox_export.data.debug"\n'
+        evidence = "computed by lumavox_export.data.debug"
+        header = f'name = "{name}"\ntitle = "Synthetic {name[6:]}"\nevidence = "{evidence}"\n'
         (folder / f"{name}.toml").write_text(header)
         with (folder / f"{name}.csv").open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
@@ -74,7 +75,7 @@ def _picture(rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(out, 0, 255).astype(np.uint8)
 
 
-def _tone(f0: Sound, partials: int, tilt: float) -> Sound:
+def _tone(f0: NDArray[np.floating], partials: int, tilt: float) -> Sound:
     phase = 2 * np.pi * np.cumsum(f0) / RATE_HZ
     return sum(np.sin(k * phase) / k**tilt for k in range(1, partials + 1)).astype(np.float32)  # type: ignore[union-attr]
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._toml import TOMLDecodeError, loads
 from ..errors import DatasetError
 
 COLUMNS = ("file", "licence", "author", "sha256", "group", "native_rate")
@@ -49,10 +49,10 @@ class Dataset:
         """Read a manifest. Raises DatasetError for an unknown column or a row without licence or digest."""
         path = Path(manifest)
         try:
-            header = tomllib.loads(path.read_text())
+            header = loads(path.read_text())
             with path.with_suffix(".csv").open(newline="") as file:
                 rows = list(csv.DictReader(file))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, TOMLDecodeError) as error:
             raise DatasetError(f"cannot read the dataset manifest {path}: {error}") from error
         missing = {"name", "title", "evidence"} - header.keys()
         if missing:
@@ -61,14 +61,20 @@ class Dataset:
         for number, row in enumerate(rows, 2):
             where = f"{path.with_suffix('.csv')} line {number}"
             if set(row) != set(COLUMNS):
-                raise DatasetError(f"{where}: columns must be {', '.join(COLUMNS)}, got {', '.join(map(str, row))}")
+                raise DatasetError(
+                    f"{where}: columns must be {', '.join(COLUMNS)}, got {', '.join(map(str, row))}"
+                )
             if not row["licence"].strip() or len(row["sha256"]) != 64:
-                raise DatasetError(f"{where}: {row['file']} has no licence or no sha256; it may not be trained on")
+                raise DatasetError(
+                    f"{where}: {row['file']} has no licence or no sha256; it may not be trained on"
+                )
             rate = int(row["native_rate"] or 0)
             entries.append(
                 Entry(row["file"], row["licence"], row["author"], row["sha256"], row["group"], rate)
             )
-        return cls(header["name"], header["title"], header["evidence"], Path(root).expanduser(), tuple(entries))
+        return cls(
+            header["name"], header["title"], header["evidence"], Path(root).expanduser(), tuple(entries)
+        )
 
     @property
     def digest(self) -> str:
@@ -85,7 +91,9 @@ class Dataset:
         """Where a file lies. Raises DatasetError if it is not there."""
         path = self.root / entry.file
         if not path.is_file():
-            raise DatasetError(f"{self.name}: {entry.file} is not under {self.root}; give the folder with --data")
+            raise DatasetError(
+                f"{self.name}: {entry.file} is not under {self.root}; give the folder with --data"
+            )
         return path
 
     def verify(self) -> None:

@@ -44,7 +44,12 @@ class Mixer:
     """Draws mixes from sound banks of one rate."""
 
     def __init__(
-        self, settings: MixSettings, speech: SoundBank, music: SoundBank, effects: SoundBank, singing: SoundBank
+        self,
+        settings: MixSettings,
+        speech: SoundBank,
+        music: SoundBank,
+        effects: SoundBank,
+        singing: SoundBank,
     ) -> None:
         self.settings = settings
         self.rate_hz = speech.rate_hz
@@ -104,7 +109,9 @@ class Mixer:
         while position < self.samples:
             turn = int(rng.integers(len(voices)))
             speed, curve = treatments[turn]
-            raw = self._speech.draw(rng, int(rng.uniform(1.5, self.settings.seconds) * self.rate_hz), voices[turn])
+            raw = self._speech.draw(
+                rng, int(rng.uniform(1.5, self.settings.seconds) * self.rate_hz), voices[turn]
+            )
             piece = _shaped(_resped(raw, speed), curve)
             piece /= _active_rms(piece, self.rate_hz) + 1e-6
             piece *= 10 ** (rng.normal(0, 2) / 20) * 0.1
@@ -138,8 +145,8 @@ class Mixer:
         out = self._room(_shaped(_resped(raw, speed)[: self.samples], curve), rng)
         out = np.resize(out, self.samples)
         points = 10 ** (rng.normal(0, 3, 5) / 20)
-        out = out * np.interp(np.arange(self.samples), np.linspace(0, self.samples, 5), points)
-        return np.asarray(out / (np.sqrt(np.mean(out**2)) + 1e-6), np.float32)
+        ridden = out * np.interp(np.arange(self.samples), np.linspace(0, self.samples, 5), points)
+        return np.asarray(ridden / (np.sqrt(np.mean(ridden**2)) + 1e-6), np.float32)
 
     def _treatment(self, rng: np.random.Generator, speed: tuple[float, float]) -> tuple[float, Sound]:
         """A playing speed and an equalizer curve (gains at 8 log-spaced frequencies)."""
@@ -164,7 +171,9 @@ class Mixer:
 def _active_rms(x: Sound, rate_hz: int) -> float:
     """RMS over the 20 ms frames within 30 dB of the loudest; 0 for silence."""
     frame = rate_hz // 50
-    power = np.mean(x[: len(x) // frame * frame].reshape(-1, frame) ** 2, 1) if len(x) >= frame else np.zeros(1)
+    power = (
+        np.mean(x[: len(x) // frame * frame].reshape(-1, frame) ** 2, 1) if len(x) >= frame else np.zeros(1)
+    )
     loud = power[power > 1e-3 * power.max()] if power.max() > 1e-10 else np.zeros(1)
     return float(np.sqrt(loud.mean()))
 

@@ -57,9 +57,10 @@ class SoundBank:
         lengths = np.array([length for _, length in files], float)
         start, length = files[int(rng.choice(len(files), p=lengths / lengths.sum()))]
         offset = int(rng.integers(max(1, length - samples + 1)))
-        out = self._data[start + offset : start + min(length, offset + samples)].astype(np.float32) / 32768
+        stored = self._data[start + offset : start + min(length, offset + samples)]
+        out = stored.astype(np.float32) / np.float32(32768)
         if loop and len(out) < samples:
-            out = np.resize(out, samples)
+            return np.resize(out, samples).astype(np.float32)
         return out
 
     def group(self, rng: np.random.Generator) -> str:

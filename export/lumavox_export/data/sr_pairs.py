@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DatasetError
 from ..progress import progress
 from ..resize import KERNELS, resize, to_luma
 from .codec import encode_decode
@@ -71,7 +72,7 @@ class Pairs:
         self._weights = np.cumsum(sizes / sizes.sum())
 
     def batch(self, rng: np.random.Generator, size: int, patch: int) -> tuple[Luma, Luma]:
-        """``(size, patch, patch)`` and ``(size, scale * patch, scale * patch)`` random crops, flipped and turned."""
+        """Random crops, flipped and turned: ``(size, patch, patch)`` low, ``scale`` times that high."""
         scale = self.scale
         lows = np.empty((size, patch, patch), np.uint8)
         highs = np.empty((size, scale * patch, scale * patch), np.uint8)
@@ -93,10 +94,18 @@ def reduce(hr: NDArray[np.float32], scale: int, kernel: str) -> Luma:
     return np.asarray(np.clip(np.rint(resize(hr, size, kernel)), 0, 255), np.uint8)
 
 
-def pictures(dataset: Dataset) -> Iterator[NDArray[np.float32]]:
-    """Luma of every picture of a dataset, and of a few frames of every clip."""
+def read_rgb(path: Path) -> Luma:
+    """A picture file, ``(height, width, 3)``. Raises DatasetError if it is not one."""
     import cv2
 
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DatasetError(f"{path} is not a picture that OpenCV reads")
+    return np.asarray(image[..., ::-1], np.uint8)
+
+
+def pictures(dataset: Dataset) -> Iterator[NDArray[np.float32]]:
+    """Luma of every picture of a dataset, and of a few frames of every clip."""
     for entry in progress(dataset.entries, f"{dataset.name}"):
         path = dataset.path(entry)
         if path.suffix.lower() in {".mkv", ".mp4", ".webm", ".ts"}:
@@ -107,13 +116,10 @@ def pictures(dataset: Dataset) -> Iterator[NDArray[np.float32]]:
                     if index % 10 == 0:
                         yield to_luma(frame.to_ndarray(format="rgb24"))
             continue
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        yield to_luma(image[..., ::-1])
+        yield to_luma(read_rgb(path))
 
 
-def _make(
-    settings: PairSettings, scale: int, datasets: Sequence[Dataset]
-) -> Iterator[tuple[Luma, Luma]]:
+def _make(settings: PairSettings, scale: int, datasets: Sequence[Dataset]) -> Iterator[tuple[Luma, Luma]]:
     rng = np.random.default_rng(settings.seed)
     for dataset in datasets:
         for picture in pictures(dataset):

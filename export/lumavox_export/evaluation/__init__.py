@@ -2,7 +2,8 @@
 
     measured, table = evaluate(recipe, work)
 
-``measured`` is what ``measured.json`` holds (numbers made by machine, never typed), ``table`` the same to read.
+``measured`` is what ``measured.json`` holds (numbers made by machine, never typed), ``table`` the same to
+read.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ def evaluate(recipe: Recipe, work: Work) -> tuple[dict[str, Any], str]:
     figures, table = importlib.import_module(f"{__name__}.{recipe.task}").measure(recipe, bundle, work)
     head = {
         "model": {"id": bundle.id, "version": bundle.version, "bundle_sha256": bundle.digest},
-        "measured_on": {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()},
+        "measured_on": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "python": platform.python_version(),
+        },
         "data": {name: work.dataset(name).digest for name in _validation(recipe)},
     }
     return head | figures, table

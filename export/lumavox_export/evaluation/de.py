@@ -45,11 +45,15 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work) -> tuple[dict[str, Any],
     try:
         for snr_db in SNRS_DB:
             gains: dict[str, dict[str, list[float]]] = {p: {} for p in precisions}
-            for mix in progress(list(_mixes(recipe, work, front_end.rate_hz, snr_db)), f"measuring {snr_db:+.0f} dB"):
+            for mix in progress(
+                list(_mixes(recipe, work, front_end.rate_hz, snr_db)), f"measuring {snr_db:+.0f} dB"
+            ):
                 spectra = front_end.stft().analyze_all(mix.mix)
                 features = front_end.features_of(spectra)
                 made = {p: _masks(network, features) for p, network in networks.items()}
-                stem = {p: front_end.stft().synthesize_all(spectra * front_end.expand(m)) for p, m in made.items()}
+                stem = {
+                    p: front_end.stft().synthesize_all(spectra * front_end.expand(m)) for p, m in made.items()
+                }
                 length = len(next(iter(stem.values())))
                 dialog, heard = mix.dialog[:length], mix.mix[:length]
                 before = si_sdr(heard, dialog)
@@ -78,7 +82,8 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work) -> tuple[dict[str, Any],
         "engines": {p: s.engine.description for p, s in sessions.items()},
         "si_sdr_improvement_db": stems,
         "achieved_difference_lu": {
-            level: {"mean": round(float(np.mean(v)), 2), "std": round(float(np.std(v)), 2)} for level, v in levels.items()
+            level: {"mean": round(float(np.mean(v)), 2), "std": round(float(np.std(v)), 2)}
+            for level, v in levels.items()
         },
         "remix_at_medium": remix,
         "lost_dialog_share": round(float(np.mean(lost)), 4),
@@ -133,9 +138,21 @@ def _table(figures: dict[str, Any]) -> str:
     rows = []
     for precision, by_snr in figures["si_sdr_improvement_db"].items():
         for snr, kinds in by_snr.items():
-            rows.append([precision, snr, *(f"{kinds.get(k, float('nan')):.2f}" for k in ("music", "effects", "both", "all"))])
+            rows.append(
+                [
+                    precision,
+                    snr,
+                    *(f"{kinds.get(k, float('nan')):.2f}" for k in ("music", "effects", "both", "all")),
+                ]
+            )
     stems = table_of(["SI-SDR improvement, dB", "mix", "music", "effects", "both", "all"], rows)
-    achieved = [[k, f"{LEVELS[k]:+.0f}", f"{v['mean']:.2f} ± {v['std']:.2f}"] for k, v in figures["achieved_difference_lu"].items()]
+    achieved = [
+        [k, f"{LEVELS[k]:+.0f}", f"{v['mean']:.2f} ± {v['std']:.2f}"]
+        for k, v in figures["achieved_difference_lu"].items()
+    ]
     knob = table_of(["level", "asked, dB", "achieved, LU"], achieved)
-    rest = [f"{key}: {figures[key]}" for key in ("remix_at_medium", "lost_dialog_share", "si_sdr_against_float_db")]
+    rest = [
+        f"{key}: {figures[key]}"
+        for key in ("remix_at_medium", "lost_dialog_share", "si_sdr_against_float_db")
+    ]
     return "\n\n".join([stems, knob, *rest])

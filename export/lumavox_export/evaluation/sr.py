@@ -17,6 +17,7 @@ from lumavox.session import Session
 
 from ..data.codec import encode_decode
 from ..data.manifest import Dataset
+from ..data.sr_pairs import read_rgb
 from ..metrics import psnr, ssim
 from ..progress import progress
 from ..recipe import Recipe
@@ -45,7 +46,9 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work) -> tuple[dict[str, Any],
         for codec, levels in CODECS.items():
             for crf in levels:
                 pairs = [p for frames in clips.values() for p in _encoded_pairs(frames, scale, codec, crf)]
-                encoded[f"{codec} crf {crf}"] = _score(methods, pairs, scale, f"{codec} {crf}") if pairs else {}
+                encoded[f"{codec} crf {crf}"] = (
+                    _score(methods, pairs, scale, f"{codec} {crf}") if pairs else {}
+                )
     finally:
         for session in sessions:
             session.close()
@@ -63,10 +66,7 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work) -> tuple[dict[str, Any],
 
 
 def _methods(bundle: Bundle, scale: int) -> tuple[list[Session], dict[str, Method]]:
-    methods: dict[str, Method] = {
-        kernel: (lambda low, kernel=kernel: resize(low, (low.shape[0] * scale, low.shape[1] * scale), kernel))
-        for kernel in ("bicubic", "lanczos")
-    }
+    methods: dict[str, Method] = {kernel: _filter(kernel, scale) for kernel in ("bicubic", "lanczos")}
     sessions = []
     for content in sorted({v.content for v in bundle.variants}):
         for precision in ("float32", "int8"):
@@ -74,6 +74,11 @@ def _methods(bundle: Bundle, scale: int) -> tuple[list[Session], dict[str, Metho
             sessions.append(session)
             methods[f"{content} {precision}"] = _network(session)
     return sessions, methods
+
+
+def _filter(kernel: str, scale: int) -> Method:
+    """A conventional resampling filter."""
+    return lambda low: resize(low, (low.shape[0] * scale, low.shape[1] * scale), kernel)
 
 
 def _network(session: Session) -> Method:
@@ -96,13 +101,11 @@ def _network(session: Session) -> Method:
 
 
 def _still_pairs(datasets: list[Dataset], scale: int) -> Iterator[tuple[Luma, NDArray[np.float32]]]:
-    import cv2
-
     for dataset in datasets:
         for entry in dataset.entries:
             if (dataset.root / entry.file).suffix.lower() in VIDEO or "/clips/" in entry.file:
                 continue
-            rgb = cv2.imread(str(dataset.path(entry)), cv2.IMREAD_COLOR)[..., ::-1]
+            rgb = read_rgb(dataset.path(entry))
             height, width = (n // scale * scale for n in rgb.shape[:2])
             rgb = rgb[:height, :width]
             low = np.clip(np.rint(resize(rgb, (height // scale, width // scale))), 0, 255)
@@ -111,8 +114,6 @@ def _still_pairs(datasets: list[Dataset], scale: int) -> Iterator[tuple[Luma, ND
 
 def _clips(dataset: Dataset) -> Iterator[tuple[str, list[NDArray[np.float32]]]]:
     """Luma of the first frames of every clip: a video file, or a folder of frames under ``clips``."""
-    import cv2
-
     folders: dict[str, list[NDArray[np.float32]]] = {}
     for entry in dataset.entries:
         path = dataset.path(entry)
@@ -127,7 +128,7 @@ def _clips(dataset: Dataset) -> Iterator[tuple[str, list[NDArray[np.float32]]]]:
                         break
             yield entry.file, frames
         elif "/clips/" in entry.file:
-            luma = to_luma(cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1])
+            luma = to_luma(read_rgb(path))
             folders.setdefault(entry.file.rsplit("/", 1)[0], []).append(luma)
     yield from folders.items()
 
@@ -171,6 +172,9 @@ def _table(stills: dict[str, Any], encoded: dict[str, Any]) -> str:
     columns = {"stills": stills, **{name: scores for name, scores in encoded.items() if scores}}
     rows = []
     for method in stills:
-        cells = [f"{scores[method]['psnr_y_db']:.2f} / {scores[method]['ssim_y']:.4f}" for scores in columns.values()]
+        cells = [
+            f"{scores[method]['psnr_y_db']:.2f} / {scores[method]['ssim_y']:.4f}"
+            for scores in columns.values()
+        ]
         rows.append([method, *cells])
     return table_of(["PSNR-Y dB / SSIM-Y", *columns], rows)

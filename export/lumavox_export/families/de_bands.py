@@ -22,9 +22,8 @@ from torch.nn import functional
 
 from lumavox.errors import OptionError
 
-from ..parity import Tolerances
 from ..graph import Add, Concat, Constant, Conv2D, Graph, Op, Port, Sigmoid, State
-
+from ..parity import Tolerances
 
 TAPS = 3  # time taps of every causal convolution
 
@@ -77,13 +76,18 @@ class BandMask(nn.Module):
         width, group = network.channels, network.bands // network.positions
         self.stem = nn.Conv2d(1, width, (1, 2 * group), stride=(1, group), padding=(0, group // 2))
         self.place = nn.Parameter(torch.zeros(1, width, 1, network.positions))
-        self.time = nn.ModuleList(CausalTaps(width, width, d) for d in network.dilations)
-        self.frequency = nn.ModuleList(
-            nn.Conv2d(width, width, (1, 3), padding=(0, d), dilation=(1, d)) for d in network.frequency_dilations
+        self.time: list[CausalTaps] = nn.ModuleList(  # type: ignore[assignment]
+            CausalTaps(width, width, d) for d in network.dilations
+        )
+        self.frequency: list[nn.Conv2d] = nn.ModuleList(  # type: ignore[assignment]
+            nn.Conv2d(width, width, (1, 3), padding=(0, d), dilation=(1, d))
+            for d in network.frequency_dilations
         )
         wide = network.global_channels
         self.gather = nn.Conv2d(width, wide, (1, network.positions))
-        self.context = nn.ModuleList(CausalTaps(wide, wide, d) for d in network.global_dilations)
+        self.context: list[CausalTaps] = nn.ModuleList(  # type: ignore[assignment]
+            CausalTaps(wide, wide, d) for d in network.global_dilations
+        )
         self.spread = nn.Conv2d(wide, width, 1)
         self.head = nn.Conv2d(width, group, 1)
         with torch.no_grad():
@@ -115,7 +119,9 @@ class BandMask(nn.Module):
             out[name] = x
             delays = range((TAPS - 1) * layer.dilation, 0, -layer.dilation)
             past = [torch.from_numpy(feeds[f"{name}_{delay}_ago"]).permute(0, 3, 1, 2) for delay in delays]
-            return functional.relu(functional.conv2d(torch.cat([*past, x], 2), layer.conv.weight, layer.conv.bias))
+            return functional.relu(
+                functional.conv2d(torch.cat([*past, x], 2), layer.conv.weight, layer.conv.bias)
+            )
 
         features = torch.from_numpy(feeds["features"]).permute(0, 3, 1, 2)
         x, name = functional.relu(self.stem(features)) + self.place, "now0"

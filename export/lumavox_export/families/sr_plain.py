@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from lumavox.errors import OptionError
 
-from ..parity import Tolerances
 from ..graph import Conv2D, DepthToSpace, Graph, Op, Port
+from ..parity import Tolerances
 
 TOLERANCES = Tolerances()
 
@@ -111,10 +111,12 @@ class PlainSr(nn.Module):
     @torch.no_grad()
     def reference(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One call in torch: inputs of ``to_graph`` to its outputs, NHWC."""
-        return {"enlarged": self(torch.from_numpy(feeds["luma"]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()}
+        return {
+            "enlarged": self(torch.from_numpy(feeds["luma"]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+        }
 
     def to_graph(self) -> Graph:
-        """The executed network; the same channel order for PixelShuffle and DepthToSpace (one output plane)."""
+        """The executed network; with one output plane PixelShuffle and DepthToSpace order channels alike."""
         ops: list[Op] = []
         name = "luma"
         last = self.network.layers - 1

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lumavox import __version__
-from lumavox.bundle import Provenance
 from lumavox._bundle_schema import Dataset
+from lumavox.bundle import Provenance
 from lumavox.signing import SigningKey
 
 from ..artifacts import Artifact

@@ -34,7 +34,9 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
     names = [WEIGHTS]
     for content in recipe.contents:
         if content.distill is not None:
-            states[content.name] = _distill(recipe, content, content.distill, states[content.name], out_dir, work)
+            states[content.name] = _distill(
+                recipe, content, content.distill, states[content.name], out_dir, work
+            )
             names += [f"{content.name}/{who}/log.jsonl" for who in ("teacher", "student")]
     write_weights(out_dir / WEIGHTS, states)
     return names
@@ -44,14 +46,21 @@ def _distill(
     recipe: Recipe, content: Content, distill: Distill, state: Any, out_dir: Path, work: Work
 ) -> dict[str, Any]:
     family = part("families", recipe.family, recipe.id)
-    network = parse(family.Network, distill.teacher, recipe.id, key="contents.distill.teacher", error=RecipeError)
+    network = parse(
+        family.Network, distill.teacher, recipe.id, key="contents.distill.teacher", error=RecipeError
+    )
     material = part("tasks", recipe.task, recipe.id).Material(recipe, content, work)
     seeded(recipe.seed + 1)
     teacher, student = network.build(), recipe.network.build()  # type: ignore[attr-defined]
     options: dict[str, Any] = {"resume": work.resume, "validate": material.validate}
     for who, module, schedule, loss in (
         ("teacher", teacher, distill.teacher_train, material.loss),
-        ("student", student, distill.student_train, functools.partial(material.loss, teacher=teacher, share=distill.share)),
+        (
+            "student",
+            student,
+            distill.student_train,
+            functools.partial(material.loss, teacher=teacher, share=distill.share),
+        ),
     ):
         if who == "student":
             load_into(module, state, content.name).train()

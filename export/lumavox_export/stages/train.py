@@ -1,4 +1,4 @@
-"""Stage train: a network for every content of the recipe, in order, each from scratch or from an earlier one."""
+"""Stage train: a network for every content of the recipe, in order, from scratch or from an earlier one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ WEIGHTS = "weights.safetensors"
 def inputs(recipe: Recipe, previous: Artifact | None, work: Work) -> dict[str, Any]:
     """All that the result depends on."""
     contents = [{"name": c.name, "data": plain(c.data), "train": plain(c.train)} for c in recipe.contents]
-    return {"network": plain(recipe.network), "family": recipe.family, "seed": recipe.seed, "contents": contents}
+    return {
+        "network": plain(recipe.network),
+        "family": recipe.family,
+        "seed": recipe.seed,
+        "contents": contents,
+    }
 
 
 def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) -> list[str]:

@@ -66,7 +66,9 @@ class Material:
         """Features ``(batch, frames, bands)`` and unit-level spectra of mix and dialog."""
         if self._ahead is None or step != self._next_step:
             rest = torch.utils.data.Subset(self._batches, range(step, len(self._batches)))
-            self._ahead = iter(torch.utils.data.DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=4))
+            self._ahead = iter(
+                torch.utils.data.DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=4)
+            )
         self._next_step = step + 1
         return next(self._ahead)
 
@@ -78,7 +80,9 @@ class Material:
         """Features of one batch, made here and now."""
         return self._batches[step][0]
 
-    def loss(self, module: nn.Module, step: int, teacher: nn.Module | None = None, share: float = 0.0) -> Tensor:
+    def loss(
+        self, module: nn.Module, step: int, teacher: nn.Module | None = None, share: float = 0.0
+    ) -> Tensor:
         """Distance to the dialog, and with a teacher, ``share`` of it to the teacher's mask."""
         features, mix, dialog = self.batch(step)
         mask = torch.sigmoid(module(features))
@@ -93,8 +97,13 @@ class Material:
         """SI-SDR improvement of the dialog stem on 0 dB mixes, dB: by kind of background and all."""
         if self._validation is None:
             d, w = self.data, self._work
-            sets = [[w.dataset(n) for n in names] for names in (d.validation_speech, d.validation_music, d.validation_effects)]
-            self._validation = list(validation_mixes(*sets, rate_hz=d.rate_hz, snr_db=0.0)) if all(sets) else []
+            sets = [
+                [w.dataset(n) for n in names]
+                for names in (d.validation_speech, d.validation_music, d.validation_effects)
+            ]
+            self._validation = (
+                list(validation_mixes(*sets, rate_hz=d.rate_hz, snr_db=0.0)) if all(sets) else []
+            )
         gains: dict[str, list[float]] = {}
         for mix in self._validation:
             spectra = self.front_end.stft().analyze_all(mix.mix)
@@ -178,7 +187,7 @@ def knob(recipe: Recipe, material: Material, module: nn.Module) -> list[tuple[fl
     def masks(features: np.ndarray) -> np.ndarray:
         return torch.sigmoid(module(torch.from_numpy(features)[None]))[0].numpy()
 
-    pairs = []
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     while len(pairs) < 24:
         dialog, background = mixer.parts(rng)
         level = float(np.sqrt(np.mean(dialog**2)) / (np.sqrt(np.mean(background**2)) + 1e-9))

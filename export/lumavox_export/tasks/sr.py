@@ -43,7 +43,10 @@ class Material:
         self._validation: list[tuple[np.ndarray, np.ndarray]] = []
         for name in self.data.validation:
             for picture in pictures(work.dataset(name)):
-                height, width = (min(n, limit) // self.scale * self.scale for n, limit in zip(picture.shape, (400, 600), strict=True))
+                height, width = (
+                    min(n, limit) // self.scale * self.scale
+                    for n, limit in zip(picture.shape, (400, 600), strict=True)
+                )
                 high = picture[:height, :width]
                 self._validation.append((reduce(high, self.scale, "bicubic"), high))
 
@@ -54,7 +57,9 @@ class Material:
         x = torch.from_numpy(low)[:, None].float().div_(255).contiguous(memory_format=torch.channels_last)
         return x, torch.from_numpy(high)[:, None].float().div_(255)
 
-    def loss(self, module: nn.Module, step: int, teacher: nn.Module | None = None, share: float = 0.0) -> Tensor:
+    def loss(
+        self, module: nn.Module, step: int, teacher: nn.Module | None = None, share: float = 0.0
+    ) -> Tensor:
         """Distance to the truth, and with a teacher, ``share`` of it to the teacher's picture."""
         low, high = self.batch(step)
         estimate = module(low)
@@ -87,7 +92,12 @@ def golden(recipe: Recipe, graph: Graph) -> list[dict[str, np.ndarray]]:
     """A picture with edges, texture and a slope, real values 0..1."""
     rng = np.random.default_rng(recipe.seed)
     y, x = np.mgrid[0:24, 0:40]
-    picture = 0.5 + 0.3 * np.sin(x / 3.0) * np.cos(y / 2.0) + 0.2 * ((x + y) % 13 < 4) + rng.normal(0, 0.05, x.shape)
+    picture = (
+        0.5
+        + 0.3 * np.sin(x / 3.0) * np.cos(y / 2.0)
+        + 0.2 * ((x + y) % 13 < 4)
+        + rng.normal(0, 0.05, x.shape)
+    )
     picture[:6, :10] = 0.0  # black and white saturate
     picture[-6:, -10:] = 1.0
     luma = np.rint(np.clip(picture, 0, 1) * 255) / 255
@@ -96,7 +106,7 @@ def golden(recipe: Recipe, graph: Graph) -> list[dict[str, np.ndarray]]:
 
 def ranges(recipe: Recipe, graph: Graph) -> dict[str, tuple[float, float]]:
     """Every tensor on the grid of luma bytes: the anchor passes without error and the output saturates."""
-    return {name: (0.0, 1.0) for name in graph.shapes}
+    return dict.fromkeys(graph.shapes, (0.0, 1.0))
 
 
 def front_end(recipe: Recipe) -> dict[str, Any]:
