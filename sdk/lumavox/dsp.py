@@ -75,7 +75,9 @@ class BandFrontEnd:
         """
         window, rest = divmod(self.window * rate_hz, self.rate_hz)
         if rest or window % 2:
-            raise OptionError(f"a window of {self.window} samples at {self.rate_hz} Hz is not whole at {rate_hz} Hz")
+            raise OptionError(
+                f"a window of {self.window} samples at {self.rate_hz} Hz is not whole at {rate_hz} Hz"
+            )
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return BandFrontEnd(**(fields | {"rate_hz": rate_hz, "window": window, "hop": window // 2}))
 
