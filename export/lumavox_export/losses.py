@@ -1,4 +1,4 @@
-"""Training losses. Spectra are complex ``(batch, frames, bins)`` tensors of the shared front-end."""
+"""The training loss of dialog enhancement. Spectra are complex ``(batch, frames, bins)`` tensors of the shared front-end."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-8
-
-
-def charbonnier(estimate: Tensor, target: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Smooth L1 (Charbonnier et al., ICIP 1994)."""
-    return torch.sqrt((estimate - target) ** 2 + epsilon**2).mean()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Super-resolution of luma: pairs of pictures, Charbonnier loss, PSNR-Y."""
+"""Super-resolution of luma: pairs of pictures, L1 loss, PSNR-Y."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ..data.sr_pairs import PairSettings, pairs, pictures, reduce
 from ..graph import Graph
-from ..losses import charbonnier
 from ..metrics import psnr
 from ..recipe import Content, Recipe
 from ..work import Work
@@ -63,11 +62,11 @@ class Material:
         """Distance to the truth, and with a teacher, ``share`` of it to the teacher's picture."""
         low, high = self.batch(step)
         estimate = module(low)
-        loss = charbonnier(estimate, high)
+        loss = (estimate - high).abs().mean()
         if teacher is not None:
             with torch.no_grad():
                 guide = teacher(low)
-            loss = (1 - share) * loss + share * charbonnier(estimate, guide)
+            loss = (1 - share) * loss + share * (estimate - guide).abs().mean()
         return loss
 
     def validate(self, module: nn.Module) -> dict[str, float]:
