@@ -27,7 +27,8 @@ from ..parity import Tolerances
 
 TAPS = 3  # time taps of every causal convolution
 
-TOLERANCES = Tolerances(float_abs=1e-4, lsb=2, share=0.5)
+# Fifteen convolutions deep with residual sums: engines that round differently end some steps apart.
+TOLERANCES = Tolerances(float_abs=1e-4, lsb=6, share=0.5)
 
 
 @dataclass(frozen=True)

@@ -37,5 +37,5 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
         )
         for name, found in quantized(recipe, previous).items()
     )
-    artifact = export(ExportInput(contents), out_dir / "files")
+    artifact = export(ExportInput(contents, task.VARIANTS), out_dir / "files")
     return sorted(f"files/{name}" for name in [*artifact.files(), ExportArtifact.RECORD])

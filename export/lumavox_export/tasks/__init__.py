@@ -8,7 +8,8 @@ A task module has
         .validate(module)       figures to log, higher is better
     calibration(recipe, content, work, graph) feeds for calibration
     quantized_loss(material, module, step)    loss of quantization-aware training
-    golden(recipe, graph)       golden inputs, one call
+    golden(recipe, graph)       inputs of some calls, the last for the golden vector
+    VARIANTS                    (format, precision) to bundle, in order of preference
     ranges(recipe, graph)       fixed real ranges of tensors
     front_end(recipe)           the bundle's front_end section
     delay(recipe)               the bundle's delay section

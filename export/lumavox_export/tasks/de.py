@@ -28,6 +28,9 @@ from ..recipe import Content, Recipe
 from ..reference import stream
 from ..work import Work
 
+# In order of preference: on CPUs the float network of this size is as quick as the integer one.
+VARIANTS = (("tflite", "float32"), ("onnx", "float32"), ("tflite", "int8"), ("onnx", "int8"))
+
 Feeds = Mapping[str, np.ndarray]
 Batch = tuple[Tensor, Tensor, Tensor]
 
