@@ -5,6 +5,7 @@ lumavox-export train|distill|quantize|export|bundle RECIPE …    up to that sta
 lumavox-export evaluate RECIPE --data ROOT           measure a model, write measured.json
 lumavox-export ship RECIPE                           put bundle and weights beside the recipe
 lumavox-export mix RECIPE OUT                        write training mixes to listen to
+lumavox-export summary [--write README.md]           the numbers of the shipped models
 lumavox-export keygen KEY                            a signing key
 lumavox-export debug-data DIR                        small synthetic datasets for a first run
 """
@@ -67,6 +68,10 @@ def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     mix.add_argument("folder", type=Path)
     mix.add_argument("--count", type=int, default=8)
     mix.set_defaults(run=_run_mix)
+    summary = commands.add_parser("summary", help="the numbers of the shipped models, for the README")
+    summary.add_argument("--models", type=Path, default=Path("models"))
+    summary.add_argument("--write", type=Path, metavar="README", help="put them into this file")
+    summary.set_defaults(run=_run_summary)
     keygen = commands.add_parser("keygen", help="make a signing key and its public half")
     keygen.add_argument("key", type=Path)
     keygen.set_defaults(run=_run_keygen)
@@ -144,6 +149,16 @@ def _run_mix(args: argparse.Namespace) -> int:
     recipe, work = _work(args)
     for path in write_mixes(recipe, work, args.folder, args.count):
         print(path)
+    return 0
+
+
+def _run_summary(args: argparse.Namespace) -> int:
+    from .summary import summary, write_summary
+
+    if args.write is not None:
+        write_summary(args.models, args.write)
+    else:
+        print(summary(args.models))
     return 0
 
 

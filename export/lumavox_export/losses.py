@@ -1,4 +1,4 @@
-"""The training loss of dialog enhancement. Spectra are complex ``(batch, frames, bins)`` tensors of the shared front-end."""
+"""The training loss of dialog enhancement, on complex spectra ``(batch, frames, bins)`` of the front-end."""
 
 from __future__ import annotations
 

@@ -54,14 +54,16 @@ def _de(m: dict[str, Any]) -> str:
     kinds = ("music", "effects", "both", "all")
     rows = [[snr, *(f"{v[k]:.1f}" for k in kinds)] for snr, v in m["si_sdr_improvement_db"][first].items()]
     achieved = ", ".join(f"{level} {v['mean']:.1f}" for level, v in m["achieved_difference_lu"].items())
+    speed = m["speed"]
     title = (
-        f"**`{m['model']['id']}`**: dialog stem, {m['parameters']:,} parameters, {m['mmacs_per_second']:.0f} MMAC/s, "
-        f"{m['speed']['delay_ms']:.0f} ms delay, real-time factor {m['speed']['real_time_factor_stereo_48_khz']:.2f} "
+        f"**`{m['model']['id']}`**: dialog stem, {m['parameters']:,} parameters, "
+        f"{m['mmacs_per_second']:.0f} MMAC/s, {speed['delay_ms']:.0f} ms delay, "
+        f"real-time factor {speed['real_time_factor_stereo_48_khz']:.2f} "
         "(48 kHz stereo, one thread). SI-SDR improvement in dB on film-like mixes of validation voices, "
         "by dialog-to-background ratio:"
     )
     knob = (
-        f"What the levels (3, 6, 9, 12 dB) change the dialog-to-background loudness difference by, in LU: {achieved}. "
-        f"Share of active dialog left more than 10 dB down at 0 dB and above: {m['lost_dialog_share']:.1%}."
+        "What the levels (3, 6, 9, 12 dB) change the dialog-to-background loudness difference by, "
+        f"in LU: {achieved}. Share of active dialog left more than 10 dB down at 0 dB and above: {m['lost_dialog_share']:.1%}."
     )
     return f"{title}\n\n{table_of(['mix', *kinds], rows)}\n\n{knob}"

@@ -169,7 +169,7 @@ def _score(
 
 
 def _speed(bundle: Bundle) -> dict[str, Any]:
-    """The preferred variant at 960x540 on one thread: bare engine against the whole `Upscaler`, interleaved."""
+    """The preferred variant at 960x540 on one thread: bare engine and whole `Upscaler`, interleaved."""
     found = overhead(bundle, size=(960, 540), rounds=20)
     return {
         "engine_ms_960x540": round(found.engine_ms, 1),
