@@ -1,8 +1,8 @@
 """Training pairs for super-resolution: low-resolution and high-resolution luma, made once and kept.
 
-``clean`` pairs are antialiased reductions. ``streamed`` pairs come out of real encoders: every picture is
-made into a short pan, reduced by one of three kernels, encoded by H.264, HEVC or AV1 at one of several
-quality levels, and decoded; frames are taken at random phases of the group of pictures.
+``clean`` pairs are antialiased reductions. ``streamed`` pairs come out of real encoders: every picture is made
+into a short pan, every clip cut into runs of frames, reduced by one of three kernels, encoded by H.264, HEVC
+or AV1 at one of several quality levels, and decoded; frames are taken at random phases of the group of pictures.
 
 A cache folder holds ``pairs.u8`` (all planes end to end) and ``pairs.json`` (their places); it is named by
 the digest of the settings and the data, so that nothing stale is ever used.
@@ -27,7 +27,9 @@ from .codec import encode_decode
 from .manifest import Dataset
 
 Luma = NDArray[np.uint8]
-CACHE_VERSION = 2  # raise when the making of pairs changes
+VIDEO = {".mkv", ".mp4", ".webm", ".ts"}
+RUN_FRAMES = 12  # frames of one encode
+CACHE_VERSION = 3  # raise when the making of pairs changes
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class PairSettings:
     frames: int = 3  # frames kept of each encode
     view_height: int = 256  # low-resolution pixels
     view_width: int = 352
+    clip_reduction: float = 2.0  # clips were encoded before: reduced, they hide it
     seed: int = 1
 
 
@@ -104,11 +107,32 @@ def read_rgb(path: Path) -> Luma:
     return np.asarray(image[..., ::-1], np.uint8)
 
 
-def pictures(dataset: Dataset) -> Iterator[NDArray[np.float32]]:
-    """Luma of every picture of a dataset, and of a few frames of every clip."""
+def clip_runs(dataset: Dataset, reduction: float, multiple: int) -> Iterator[list[NDArray[np.float32]]]:
+    """Luma of runs of ``RUN_FRAMES`` successive frames of every clip: motion as cameras see it."""
+    import av
+
+    for entry in dataset.entries:
+        path = dataset.path(entry)
+        if path.suffix.lower() not in VIDEO:
+            continue
+        run: list[NDArray[np.float32]] = []
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                luma = to_luma(frame.to_ndarray(format="rgb24"))
+                size = tuple(int(n / reduction) // multiple * multiple for n in luma.shape)
+                run.append(np.clip(resize(luma, (size[0], size[1]), "bicubic"), 0, 255))
+                if len(run) == RUN_FRAMES:
+                    yield run
+                    run = []
+
+
+def pictures(dataset: Dataset, clips: bool = True) -> Iterator[NDArray[np.float32]]:
+    """Luma of every picture of a dataset, and with ``clips`` of a few frames of every clip."""
     for entry in progress(dataset.entries, f"{dataset.name}"):
         path = dataset.path(entry)
-        if path.suffix.lower() in {".mkv", ".mp4", ".webm", ".ts"}:
+        if path.suffix.lower() in VIDEO:
+            if not clips:
+                continue
             import av
 
             with av.open(str(path)) as container:
@@ -122,7 +146,11 @@ def pictures(dataset: Dataset) -> Iterator[NDArray[np.float32]]:
 def _make(settings: PairSettings, scale: int, datasets: Sequence[Dataset]) -> Iterator[tuple[Luma, Luma]]:
     rng = np.random.default_rng(settings.seed)
     for dataset in datasets:
-        for picture in pictures(dataset):
+        if settings.content == "streamed":
+            for run in clip_runs(dataset, settings.clip_reduction, 2 * scale):
+                for _ in range(settings.views):
+                    yield from _encoded(settings, scale, run, rng)
+        for picture in pictures(dataset, clips=settings.content == "clean"):
             height, width = (n // scale * scale for n in picture.shape)
             hr = picture[:height, :width]
             if settings.content == "clean":
@@ -136,7 +164,7 @@ def _streamed(
     settings: PairSettings, scale: int, hr: NDArray[np.float32], rng: np.random.Generator
 ) -> Iterator[tuple[Luma, Luma]]:
     """Frames of one encoded pan over a picture."""
-    count = 12
+    count = RUN_FRAMES
     reach = 5 * scale * count  # high-resolution pixels that the longest pan travels
     height = min(settings.view_height * scale, hr.shape[0]) // (2 * scale) * (2 * scale)
     width = min(settings.view_width * scale, max(hr.shape[1] - reach // 3, hr.shape[1] // 2))
@@ -147,18 +175,21 @@ def _streamed(
     longest = np.abs(step).max()
     if longest > reach:
         end = start + step * reach / longest
+    places = [np.rint(start + (end - start) * t / (count - 1)).astype(int) for t in range(count)]
+    yield from _encoded(settings, scale, [hr[y : y + height, x : x + width] for y, x in places], rng)
+
+
+def _encoded(
+    settings: PairSettings, scale: int, run: Sequence[NDArray[np.float32]], rng: np.random.Generator
+) -> Iterator[tuple[Luma, Luma]]:
+    """Some frames of a run, reduced and encoded, with their truth."""
     kernel = str(rng.choice(list(KERNELS), p=[0.5, 0.3, 0.2]))
-    views, lows = [], []
-    for t in range(count):
-        y, x = np.rint(start + (end - start) * t / (count - 1)).astype(int)
-        view = hr[y : y + height, x : x + width]
-        views.append(np.rint(view).astype(np.uint8))
-        lows.append(reduce(view, scale, kernel))
+    lows = [reduce(view, scale, kernel) for view in run]
     if rng.random() >= settings.clean_share:
         crf = int(rng.choice(settings.crf)) + int(rng.integers(-1, 2))
         lows = encode_decode(lows, str(rng.choice(settings.codecs)), crf, int(rng.integers(6, 30)))
-    for index in rng.choice(count, settings.frames, replace=False):
-        yield lows[index], views[index]
+    for index in rng.choice(len(run), settings.frames, replace=False):
+        yield lows[index], np.rint(run[index]).astype(np.uint8)
 
 
 def _write(folder: Path, made: Iterator[tuple[Luma, Luma]]) -> None:

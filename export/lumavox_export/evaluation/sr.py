@@ -18,7 +18,7 @@ from lumavox.session import Session
 
 from ..data.codec import encode_decode
 from ..data.manifest import Dataset
-from ..data.sr_pairs import read_rgb
+from ..data.sr_pairs import VIDEO, read_rgb
 from ..metrics import psnr, ssim
 from ..progress import progress
 from ..recipe import Recipe
@@ -28,7 +28,6 @@ from . import table_of
 
 Luma = NDArray[np.uint8]
 Method = Callable[[Luma], NDArray[np.floating]]
-VIDEO = {".mkv", ".mp4", ".webm", ".ts"}
 CODECS = {"libx264": (22, 26, 30, 34), "libx265": (22, 30), "libsvtav1": (22, 30)}  # CRF on the H.264 scale
 CLIP_FRAMES = 10
 CLIP_WIDTH = 1100  # wider clips are reduced by two first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ class Data:
     datasets: tuple[str, ...]
     validation: tuple[str, ...] = ()
     batch: int = 16
+    loss: Literal["l1", "l2"] = "l1"  # l2 for material where much cannot be restored
     patch: int = 40  # low-resolution pixels; 32-40 is quickest on CPUs
     pairs: PairSettings = field(default_factory=PairSettings)
 
@@ -44,7 +45,7 @@ class Material:
         self.pairs = pairs(self.data.pairs, self.scale, sets, work.cache)
         self._validation: list[tuple[np.ndarray, np.ndarray]] = []
         for name in self.data.validation:
-            for picture in pictures(work.dataset(name)):
+            for picture in pictures(work.dataset(name), clips=False):
                 height, width = (
                     min(n, limit) // self.scale * self.scale
                     for n, limit in zip(picture.shape, (400, 600), strict=True)
@@ -65,12 +66,16 @@ class Material:
         """Distance to the truth, and with a teacher, ``share`` of it to the teacher's picture."""
         low, high = self.batch(step)
         estimate = module(low)
-        loss = (estimate - high).abs().mean()
+        loss = self._distance(estimate, high)
         if teacher is not None:
             with torch.no_grad():
                 guide = teacher(low)
-            loss = (1 - share) * loss + share * (estimate - guide).abs().mean()
+            loss = (1 - share) * loss + share * self._distance(estimate, guide)
         return loss
+
+    def _distance(self, estimate: Tensor, target: Tensor) -> Tensor:
+        difference = estimate - target
+        return difference.abs().mean() if self.data.loss == "l1" else (difference**2).mean()
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Mean PSNR-Y over the validation pictures, dB."""
