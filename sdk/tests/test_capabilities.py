@@ -20,7 +20,7 @@ def folder(sr_path, trusted, tmp_path, monkeypatch):
     """A folder of bundles with ``sr/tiny`` and ``de/tiny``, signed by a key that is trusted."""
     shutil.copytree(sr_path, tmp_path / "sr/tiny/bundle")
     de_bundle(tmp_path)
-    monkeypatch.setenv("LUMAVOX_MODELS", str(tmp_path))
+    monkeypatch.setattr("lumavox.catalog._roots", lambda: [tmp_path])  # not those that ship
     monkeypatch.setattr("lumavox.signing.TrustedKeys.shipped", lambda: trusted)
     return tmp_path
 

@@ -193,7 +193,7 @@ def test_doctor_reports_the_same_as_json_and_as_text(capsys):
 def catalogued(sr_path, trusted, tmp_path, monkeypatch):
     """A folder of bundles in which ``sr/tiny`` is found, signed by a key that is trusted."""
     shutil.copytree(sr_path, tmp_path / "sr/tiny/bundle")
-    monkeypatch.setenv("LUMAVOX_MODELS", str(tmp_path))
+    monkeypatch.setattr("lumavox.catalog._roots", lambda: [tmp_path])  # not those that ship
     monkeypatch.setattr("lumavox.signing.TrustedKeys.shipped", lambda: trusted)
     return tmp_path / "sr/tiny/bundle"
 

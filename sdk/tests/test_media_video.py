@@ -146,7 +146,9 @@ def test_subtitles_are_copied(tmp_path: Path, sr_path: Path, de_path: Path) -> N
 def test_ten_bits_stay_ten_bits(
     ending: str, video: str, tmp_path: Path, sr_path: Path, de_path: Path
 ) -> None:
-    clip = Clip(video=video, pixel_format="yuv420p10le", pts=tuple(range(6)), colour=HDR, audio=None)
+    clip = Clip(
+        video=video, pixel_format="yuv420p10le", pts=tuple(range(6)), colour=HDR, audio=None, size=(96, 64)
+    )
     source = make_clip(tmp_path / f"in.{ending}", clip)
     enhance(source, tmp_path / f"out.{ending}", options(sr_path, de_path))
     frames = frames_of(tmp_path / f"out.{ending}")
@@ -154,6 +156,17 @@ def test_ten_bits_stay_ten_bits(
     assert len(frames) == 6
     with av.open(str(tmp_path / f"out.{ending}")) as container:
         assert container.streams.video[0].codec_context.name == "hevc"
+
+
+def test_small_ten_bit_pictures_take_an_encoder_that_bears_them(
+    tmp_path: Path, sr_path: Path, de_path: Path
+) -> None:
+    """x265 corrupts the heap below 64 pixels a side."""
+    clip = Clip(video="libx264", pixel_format="yuv420p10le", pts=tuple(range(6)), audio=None, size=(24, 16))
+    source = make_clip(tmp_path / "in.mkv", clip)
+    report = enhance(source, tmp_path / "out.mkv", options(sr_path, de_path))
+    assert report.picture is not None and report.picture.codec == "libx264"
+    assert {f.format.name for f in frames_of(tmp_path / "out.mkv")} == {"yuv420p10le"}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (33, 17)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -138,5 +139,8 @@ def test_without_cryptography_the_error_names_the_install_command():
         "try: TrustedKeys.of(b'')\n"
         "except BundleSignatureError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | paths
+    )
     assert "pip install cryptography" in done.stdout

@@ -1,8 +1,9 @@
 """Training pairs for super-resolution: low-resolution and high-resolution luma, made once and kept.
 
-``clean`` pairs are antialiased reductions. ``streamed`` pairs come out of real encoders: every picture is made
-into a short pan, every clip cut into runs of frames, reduced by one of three kernels, encoded by H.264, HEVC
-or AV1 at one of several quality levels, and decoded; frames are taken at random phases of the group of pictures.
+``clean`` pairs are antialiased reductions. ``streamed`` pairs come out of real encoders: every picture is
+made into a short pan, every clip cut into runs of frames, reduced by one of three kernels, encoded by H.264,
+HEVC or AV1 at one of several quality levels, and decoded; frames are taken at random phases of the group of
+pictures.
 
 A cache folder holds ``pairs.u8`` (all planes end to end) and ``pairs.json`` (their places); it is named by
 the digest of the settings and the data, so that nothing stale is ever used.

@@ -26,14 +26,20 @@ class Codec:
     bit_rate: int | None = None
 
 
-def picture_codec(ending: str, bit_depth: int, quality: int | None) -> Codec:
-    """The video encoder for a container (``"mp4"``, ``"webm"``, ...); ``quality`` is its CRF."""
+HEVC_MIN_SIDE = 64  # pixels, the largest coding tree unit of x265
+
+
+def picture_codec(ending: str, bit_depth: int, quality: int | None, size: tuple[int, int]) -> Codec:
+    """The video encoder for a container (``"mp4"``, ``"webm"``, ...); ``quality`` is its CRF.
+
+    ``size`` is width and height: x265 overwrites memory for pictures smaller than its coding tree unit.
+    """
     if ending == "webm" and bit_depth > 8:
         return Codec("libsvtav1", {"crf": str(quality or 26), "preset": "10"})
     if ending == "webm":
         speed = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1"}
         return Codec("libvpx-vp9", {"crf": str(quality or 24), "b": "0", **speed})
-    if bit_depth > 8:  # HEVC: few devices decode 10-bit H.264
+    if bit_depth > 8 and min(size) >= HEVC_MIN_SIDE:  # HEVC: few devices decode 10-bit H.264
         params = "log-level=error:bframes=0"
         tag = "hvc1" if ending in ("mp4", "mov") else None  # what players of Apple ask for
         options = {"crf": str(quality or 19), "preset": "superfast", "x265-params": params}

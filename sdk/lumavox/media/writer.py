@@ -52,7 +52,7 @@ class Writer:
     def add_picture(self, source: Any, facts: VideoFacts, size: tuple[int, int], pixel_format: str,
                     quality: int | None) -> Codec:  # fmt: skip
         """An encoded picture of ``size``, with the timing, shape, rotation and colours of ``facts``."""
-        codec = picture_codec(self._ending, facts.bit_depth, quality)
+        codec = picture_codec(self._ending, facts.bit_depth, quality, size)
         if codec.name == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # its only way to be silent
         rate = facts.rate if facts.rate and facts.rate > 0 else Fraction(25)
