@@ -1,8 +1,8 @@
 """``Histogram`` of latencies, the mergeable part of a telemetry record. Public as ``telemetry.Histogram``.
 
-    latencies = Histogram()
-    latencies.add(1234.5)                     # microseconds
-    (latencies + others).percentile(99)
+latencies = Histogram()
+latencies.add(1234.5)                     # microseconds
+(latencies + others).percentile(99)
 """
 
 from __future__ import annotations
