@@ -45,6 +45,7 @@ class PairSettings:
     frames: int = 3  # frames kept of each encode
     view_height: int = 256  # low-resolution pixels
     view_width: int = 352
+    blur_share: float = 0.0  # of the pans: out of focus, so that soft pictures are left soft
     clip_reduction: float = 2.0  # clips were encoded before: reduced, they hide it
     seed: int = 1
 
@@ -158,7 +159,14 @@ def _make(settings: PairSettings, scale: int, datasets: Sequence[Dataset]) -> It
                 yield reduce(hr, scale, "bicubic"), np.rint(hr).astype(np.uint8)
                 continue
             for _ in range(settings.views):
-                yield from _streamed(settings, scale, hr, rng)
+                soft = rng.random() < settings.blur_share
+                yield from _streamed(settings, scale, _defocused(hr, rng) if soft else hr, rng)
+
+
+def _defocused(hr: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(hr, (0, 0), float(rng.uniform(0.7, 2.5))), np.float32)
 
 
 def _streamed(
