@@ -9,8 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lumavox.remix import LEVELS
+
 from .errors import StageError
 from .evaluation import table_of
+from .evaluation.de import SNRS_DB
+from .evaluation.sr import CODECS
 
 BEGIN, END = "<!-- summary: lumavox-export summary --write -->", "<!-- /summary -->"
 
@@ -38,7 +42,8 @@ def write_summary(models: Path, readme: Path) -> None:
 
 
 def _sr(m: dict[str, Any]) -> str:
-    columns = {"stills": m["stills"], **m["encoded"]}
+    names = [f"{codec} crf {crf}" for codec, levels in CODECS.items() for crf in levels]
+    columns = {"stills": m["stills"], **{name: m["encoded"][name] for name in names}}
     methods = ("bicubic", "lanczos", "clean int8", "streamed int8")
     rows = [[name, *(f"{scores[name]['psnr_y_db']:.2f}" for scores in columns.values())] for name in methods]
     title = (
@@ -50,10 +55,12 @@ def _sr(m: dict[str, Any]) -> str:
 
 
 def _de(m: dict[str, Any]) -> str:
-    first = next(iter(m["si_sdr_improvement_db"]))
+    first = "float32"
     kinds = ("music", "effects", "both", "all")
-    rows = [[snr, *(f"{v[k]:.1f}" for k in kinds)] for snr, v in m["si_sdr_improvement_db"][first].items()]
-    achieved = ", ".join(f"{level} {v['mean']:.1f}" for level, v in m["achieved_difference_lu"].items())
+    by_ratio = m["si_sdr_improvement_db"][first]
+    rows = [[r, *(f"{by_ratio[r][k]:.1f}" for k in kinds)] for r in (f"{db:+.0f} dB" for db in SNRS_DB)]
+    found = m["achieved_difference_lu"]
+    achieved = ", ".join(f"{level} {found[level]['mean']:.1f}" for level in LEVELS if level in found)
     speed = m["speed"]
     title = (
         f"**`{m['model']['id']}`**: dialog stem, {m['parameters']:,} parameters, "
