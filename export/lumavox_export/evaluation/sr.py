@@ -27,6 +27,7 @@ from ..work import Work
 from . import table_of
 
 Luma = NDArray[np.uint8]
+Pair = tuple[Luma, NDArray[np.float32]]
 Method = Callable[[Luma], NDArray[np.floating]]
 CODECS = {"libx264": (22, 26, 30, 34), "libx265": (22, 30), "libsvtav1": (22, 30)}  # CRF on the H.264 scale
 CLIP_FRAMES = 10
@@ -40,14 +41,14 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work) -> tuple[dict[str, Any],
     names = sorted({n for c in recipe.contents for n in c.data.validation})  # type: ignore[attr-defined]
     datasets = [work.dataset(name) for name in names]
     try:
-        stills = _score(methods, list(_still_pairs(datasets, scale)), scale, "stills")
+        stills = _score(methods, [[pair] for pair in _still_pairs(datasets, scale)], scale, "stills")
         clips = {name: frames for d in datasets for name, frames in _clips(d)}
         encoded = {}
         for codec, levels in CODECS.items():
             for crf in levels:
-                pairs = [p for frames in clips.values() for p in _encoded_pairs(frames, scale, codec, crf)]
+                groups = [_encoded_pairs(frames, scale, codec, crf) for frames in clips.values()]
                 encoded[f"{codec} crf {crf}"] = (
-                    _score(methods, pairs, scale, f"{codec} {crf}") if pairs else {}
+                    _score(methods, groups, scale, f"{codec} {crf}") if groups else {}
                 )
     finally:
         for session in sessions:
@@ -149,19 +150,29 @@ def _encoded_pairs(
 
 
 def _score(
-    methods: dict[str, Method], pairs: list[tuple[Luma, NDArray[np.float32]]], scale: int, what: str
+    methods: dict[str, Method], groups: list[list[Pair]], scale: int, what: str
 ) -> dict[str, dict[str, float]]:
-    """Mean PSNR-Y and SSIM-Y of each method, and its worst PSNR-Y loss against the first float network."""
+    """PSNR-Y and SSIM-Y of each method, mean over groups (a still, a clip) of the mean over a group's frames.
+
+    A clip counts once however long it is; ``worst_psnr_y_db`` is that of the worst frame.
+    """
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
-    for low, high in progress(pairs, f"measuring {what}"):
+    worst = dict.fromkeys(methods, float("inf"))
+    for group in progress(groups, f"measuring {what}"):
         for name, method in methods.items():
-            estimate = np.rint(np.clip(method(low), 0, 255))
-            found[name].append((psnr(estimate, high, scale), ssim(estimate, high, scale)))
+            scores = []
+            for low, high in group:
+                estimate = np.rint(np.clip(method(low), 0, 255))
+                scores.append((psnr(estimate, high, scale), ssim(estimate, high, scale)))
+            worst[name] = min([worst[name], *(p for p, _ in scores)])
+            found[name].append(
+                (float(np.mean([p for p, _ in scores])), float(np.mean([s for _, s in scores])))
+            )
     return {
         name: {
             "psnr_y_db": round(float(np.mean([p for p, _ in values])), 3),
             "ssim_y": round(float(np.mean([s for _, s in values])), 4),
-            "worst_psnr_y_db": round(float(np.min([p for p, _ in values])), 3),
+            "worst_psnr_y_db": round(worst[name], 3),
         }
         for name, values in found.items()
     }
