@@ -103,7 +103,7 @@ def _work(args: argparse.Namespace):  # type: ignore[no-untyped-def]
     manifests = args.manifests or args.recipe.parent.parent.parent / "datasets"
     out = args.out or Path("out") / recipe.id
     resume = getattr(args, "resume", False)
-    return recipe, Work(out, args.data, manifests, args.cache, resume, args.threads, args.key)
+    return recipe, Work(out, args.data, manifests, args.cache, resume, args.key)
 
 
 def _run_stages(args: argparse.Namespace) -> int:

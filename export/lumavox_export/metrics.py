@@ -43,16 +43,3 @@ def si_sdr(estimate: Array, truth: Array) -> float:
     scale = float(estimate @ truth) / max(float(truth @ truth), 1e-20)
     target = scale * truth
     return float(10 * np.log10((target @ target + 1e-20) / (np.sum((estimate - target) ** 2) + 1e-20)))
-
-
-def sdr(estimate: Array, truth: Array) -> float:
-    """Signal-to-distortion ratio in dB, no scaling allowed."""
-    truth = np.asarray(truth, np.float64)
-    return float(10 * np.log10((np.sum(truth**2) + 1e-20) / (np.sum((estimate - truth) ** 2) + 1e-20)))
-
-
-def fit_gains(output: Array, dialog: Array, background: Array) -> tuple[float, float]:
-    """Least-squares gains of dialog and background left in ``output``."""
-    parts = np.stack([dialog, background], 1).astype(np.float64)
-    gains, *_ = np.linalg.lstsq(parts, np.asarray(output, np.float64), rcond=None)
-    return float(gains[0]), float(gains[1])

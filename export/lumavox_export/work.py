@@ -18,7 +18,6 @@ class Work:
     manifests: Path  # folder of <name>.toml dataset manifests
     cache: Path  # decoded and paired material, shared by runs
     resume: bool = False
-    threads: int = 1
     key: Path | None = None  # signing key; None leaves the bundle unsigned
 
     def dataset(self, name: str) -> Dataset:

@@ -1,7 +1,7 @@
 """Dialog enhancement figures on fixed film-like mixes, through the runtime's own engine and remix.
 
 Stem: SI-SDR improvement at several dialog-to-background ratios. Remix: change of the dialog-to-background
-loudness difference that each level achieves (ITU-R BS.1770-4), and the SDR of the whole `DialogEnhancer`'s
+loudness difference that each level achieves (ITU-R BS.1770-4), and the SI-SDR of the whole `DialogEnhancer`'s
 output against the ideal remix. Never lose the dialog: share of active time where the stem is more than 10 dB
 below it. Integer variants: SI-SDR of their stem against the float one's.
 """
@@ -123,7 +123,7 @@ def _lost_share(front_end: BandFrontEnd, mask: NDArray[np.float32], mix: Mix) ->
 
 
 def _remix(recipe: Recipe, bundle: Bundle, work: Work) -> dict[str, float]:
-    """The whole enhancer at "medium" on 0 dB mixes: SDR to the ideal remix, and loudness held."""
+    """The whole enhancer at "medium" on 0 dB mixes: SI-SDR to the ideal remix, and loudness held."""
     sdrs, drifts = [], []
     for mix in progress(_mixes(recipe, work, 48000, 0.0), "measuring the remix"):
         with DialogEnhancer.open(bundle, rate_hz=48000, channels=1, level="medium") as enhancer:

@@ -4,13 +4,13 @@ A task module has
 
     Data                        frozen dataclass of section [contents.data]
     Material(recipe, content, work)
-        .loss(module, step, teacher, share)   training loss of that step's batch
+        .loss(module, step, teacher, share)   training loss of that step's batch, quantized or not
         .validate(module)       figures to log, higher is better
-    calibration(recipe, content, work, graph) feeds for calibration
-    quantized_loss(material, module, step)    loss of quantization-aware training
+    calibration(recipe, material, graph)      feeds for calibration
     golden(recipe, graph)       inputs of some calls, the last for the golden vector
     VARIANTS                    (format, precision) to bundle, in order of preference
     ranges(recipe, graph)       fixed real ranges of tensors
     front_end(recipe)           the bundle's front_end section
     delay(recipe)               the bundle's delay section
+    knob(recipe, material, module)            optional: the bundle's calibration
 """
