@@ -13,20 +13,23 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from .errors import StageError
+from .memory import keep_freed_memory
 from .progress import progress
+from .soap import Soap
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is optimized: AdamW, warm-up, cosine to ``final_share`` of the rate, averaged weights."""
+    """How a network is optimized: warm-up, cosine to ``final_share`` of the rate, averaged weights."""
 
     steps: int = 1000
+    optimizer: Literal["adamw", "soap"] = "adamw"
     learning_rate: float = 1e-3
     warmup_share: float = 0.04  # of the steps
     final_share: float = 0.01  # of the learning rate
@@ -43,6 +46,14 @@ class Schedule:
         share = (step - warmup) / max(1, self.steps - warmup)
         low = self.final_share
         return self.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
+
+    def optimizer_for(self, module: nn.Module) -> torch.optim.Optimizer:
+        """A fresh optimizer of the module's parameters."""
+        if self.optimizer == "soap":
+            return Soap(module.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        return torch.optim.AdamW(
+            module.parameters(), self.learning_rate, weight_decay=self.weight_decay, betas=(0.9, 0.99)
+        )
 
 
 Loss = Callable[[nn.Module, int], Tensor]  # of the module, on the batch of that step
@@ -67,9 +78,8 @@ def fit(
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     checkpoint = out_dir / "checkpoint.pt"
-    optimizer = torch.optim.AdamW(
-        module.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.99)
-    )
+    keep_freed_memory()
+    optimizer = schedule.optimizer_for(module)
     average = {k: v.detach().clone() for k, v in module.state_dict().items()}
     start, spent = 0, 0.0
     if resume and checkpoint.is_file():

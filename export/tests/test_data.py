@@ -55,6 +55,17 @@ def test_batches_depend_on_the_seed_alone_and_both_halves_show_the_same_place(cl
     assert np.all(error < 8)
 
 
+@pytest.mark.parametrize("content", ["clean", "streamed"])
+def test_pairs_at_one_and_a_half_meet_on_cells_of_two_pixels(root: Path, content: str) -> None:
+    settings = PairSettings(content=content, codecs=("libx264",), views=1, frames=1, view_height=64)
+    made = pairs(settings, 1.5, [_dataset(root, "pictures")], root / "cache")
+    low, high = made.batch(np.random.default_rng(3), 8, 16)
+    assert low.shape == (8, 16, 16) and high.shape == (8, 24, 24)
+    reduced = np.stack([resize(h.astype(np.float32), (16, 16)) for h in high])
+    inner = np.s_[:, 3:-3, 3:-3]
+    assert np.abs(reduced - low)[inner].mean() < (1.0 if content == "clean" else 12.0)
+
+
 def test_pairs_are_made_once_and_found_again(root: Path, clean: Pairs) -> None:
     folder = next(p for p in (root / "cache").glob("pairs-*"))
     before = (folder / "pairs.u8").stat().st_mtime_ns

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lumavox.errors import OptionError
 from lumavox_export import families
 from lumavox_export.families import de_bands, sr_plain
 from lumavox_export.reference import run_float, stream
@@ -68,6 +69,36 @@ def test_fresh_super_resolution_is_near_the_repeated_input() -> None:
             weight.zero_()
         x = torch.rand(1, 1, 6, 7)
         assert torch.equal(module(x), x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+@pytest.mark.parametrize(("scale", "entry_stride"), [(1.5, 2), (2, 1), (2, 2), (3, 1), (3, 2), (4, 1)])
+def test_the_drawn_graph_computes_what_the_module_does_at_every_scale(
+    scale: float, entry_stride: int
+) -> None:
+    module = _random(sr_plain.Network(scale=scale, channels=8, layers=3, entry_stride=entry_stride))
+    feeds = {"luma": np.random.default_rng(2).random((1, 10, 14, 1), np.float32)}
+    drawn = run_float(module.to_graph(), feeds)["enlarged"]  # type: ignore[operator]
+    assert drawn.shape == (1, round(10 * scale), round(14 * scale), 1)
+    assert np.abs(drawn - module.reference(feeds)["enlarged"]).max() < 1e-5  # type: ignore[operator]
+
+
+def test_the_anchor_of_a_cell_is_linear_inside_it_and_keeps_the_border_bright() -> None:
+    module = sr_plain.Network(scale=1.5, channels=8, layers=3, entry_stride=2).build().eval()
+    with torch.no_grad():
+        for weight in module.weights:
+            weight.zero_()
+        line = torch.tensor([0.2, 0.4, 1.0, 0.6])
+        enlarged = module(line.expand(4, 4)[None, None])[0, 0]
+    assert torch.allclose(enlarged, torch.tensor([0.2, 0.3, 0.4, 1.0, 0.8, 0.6]).expand(6, 6))
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [({"scale": 1.5}, "entry_stride"), ({"entry_stride": 3}, "1 or 2"), ({"scale": 5}, r"1\.\.4")],
+)
+def test_a_network_that_cannot_be_is_refused(network: dict[str, float], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        sr_plain.Network(**network)  # type: ignore[arg-type]
 
 
 def test_equalizing_brings_hidden_channels_to_one_and_keeps_the_function() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -21,8 +22,11 @@ def _fresh() -> nn.Module:
     return nn.Linear(3, 1)
 
 
-def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    schedule = Schedule(steps=30, learning_rate=0.05, checkpoint_seconds=0.0)
+@pytest.mark.parametrize("optimizer", ["adamw", "soap"])
+def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_weights(
+    optimizer: Literal["adamw", "soap"], tmp_path: Path
+) -> None:
+    schedule = Schedule(steps=30, optimizer=optimizer, learning_rate=0.05, checkpoint_seconds=0.0)
     whole = fit(_fresh(), _loss, schedule, tmp_path / "whole")
 
     def stops(module: nn.Module, step: int) -> torch.Tensor:

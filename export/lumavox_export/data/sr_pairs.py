@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +52,7 @@ class PairSettings:
     seed: int = 1
 
 
-def pairs(settings: PairSettings, scale: int, datasets: Sequence[Dataset], cache: Path) -> Pairs:
+def pairs(settings: PairSettings, scale: float, datasets: Sequence[Dataset], cache: Path) -> Pairs:
     """The pairs of these settings, from the cache or made now (minutes)."""
     key = json.dumps([CACHE_VERSION, asdict(settings), scale, [d.digest for d in datasets]], sort_keys=True)
     folder = cache / f"pairs-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
@@ -61,41 +63,53 @@ def pairs(settings: PairSettings, scale: int, datasets: Sequence[Dataset], cache
 
 
 class Pairs:
-    """A cached set of pairs, mapped from disk."""
+    """A cached set of pairs, read into memory."""
 
-    def __init__(self, folder: Path, scale: int) -> None:
-        self.scale = scale
+    def __init__(self, folder: Path, scale: float) -> None:
+        self.scale = Fraction(scale)
         places = json.loads((folder / "pairs.json").read_text())
-        data = np.memmap(folder / "pairs.u8", np.uint8, "r")
+        data = np.fromfile(folder / "pairs.u8", np.uint8)
         self.items: list[tuple[Luma, Luma]] = []
         for start, height, width in places:
             low = height * width
+            tall, wide = int(height * self.scale), int(width * self.scale)
             lr = data[start : start + low].reshape(height, width)
-            hr = data[start + low : start + low * (1 + scale**2)].reshape(scale * height, scale * width)
+            hr = data[start + low : start + low + tall * wide].reshape(tall, wide)
             self.items.append((lr, hr))
         sizes = np.array([lr.size for lr, _ in self.items], float)
         self._weights = np.cumsum(sizes / sizes.sum())
 
     def batch(self, rng: np.random.Generator, size: int, patch: int) -> tuple[Luma, Luma]:
-        """Random crops, flipped and turned: ``(size, patch, patch)`` low, ``scale`` times that high."""
-        scale = self.scale
+        """Random crops, flipped and turned: ``(size, patch, patch)`` low, ``scale`` times that high.
+
+        At a scale of n/d they begin at multiples of d, where low and high resolution meet.
+        """
+        grid = self.scale.denominator
+        high_patch = int(patch * self.scale)
         lows = np.empty((size, patch, patch), np.uint8)
-        highs = np.empty((size, scale * patch, scale * patch), np.uint8)
+        highs = np.empty((size, high_patch, high_patch), np.uint8)
         for i, item in enumerate(np.searchsorted(self._weights, rng.random(size) * 0.999999)):
             lr, hr = self.items[item]
-            y = int(rng.integers(lr.shape[0] - patch + 1))
-            x = int(rng.integers(lr.shape[1] - patch + 1))
+            y, x = (int(rng.integers((n - patch) // grid + 1)) * grid for n in lr.shape)
+            top, left = int(y * self.scale), int(x * self.scale)
             low = lr[y : y + patch, x : x + patch]
-            high = hr[scale * y : scale * (y + patch), scale * x : scale * (x + patch)]
+            high = hr[top : top + high_patch, left : left + high_patch]
             turns, flip = int(rng.integers(4)), bool(rng.integers(2))
             lows[i] = np.rot90(low[:, ::-1] if flip else low, turns)
             highs[i] = np.rot90(high[:, ::-1] if flip else high, turns)
         return lows, highs
 
 
-def reduce(hr: NDArray[np.float32], scale: int, kernel: str) -> Luma:
-    """Antialiased reduction, rounded to bytes."""
-    size = (hr.shape[0] // scale, hr.shape[1] // scale)
+def whole(hr: NDArray[np.float32], scale: float, cells: int = 1) -> NDArray[np.float32]:
+    """The picture cut so that its reduction is a whole number of ``cells`` of pixels each way."""
+    unit = Fraction(scale) * math.lcm(cells, Fraction(scale).denominator)
+    height, width = (n // unit.numerator * unit.numerator for n in hr.shape)
+    return hr[:height, :width]
+
+
+def reduce(hr: NDArray[np.float32], scale: float, kernel: str) -> Luma:
+    """Antialiased reduction, rounded to bytes; sizes as `whole` leaves them."""
+    size = (int(hr.shape[0] / Fraction(scale)), int(hr.shape[1] / Fraction(scale)))
     return np.asarray(np.clip(np.rint(resize(hr, size, kernel)), 0, 255), np.uint8)
 
 
@@ -145,16 +159,15 @@ def pictures(dataset: Dataset, clips: bool = True) -> Iterator[NDArray[np.float3
         yield to_luma(read_rgb(path))
 
 
-def _make(settings: PairSettings, scale: int, datasets: Sequence[Dataset]) -> Iterator[tuple[Luma, Luma]]:
+def _make(settings: PairSettings, scale: float, datasets: Sequence[Dataset]) -> Iterator[tuple[Luma, Luma]]:
     rng = np.random.default_rng(settings.seed)
     for dataset in datasets:
         if settings.content == "streamed":
-            for run in clip_runs(dataset, settings.clip_reduction, 2 * scale):
+            for run in clip_runs(dataset, settings.clip_reduction, int(2 * scale)):
                 for _ in range(settings.views):
                     yield from _encoded(settings, scale, run, rng)
         for picture in pictures(dataset, clips=settings.content == "clean"):
-            height, width = (n // scale * scale for n in picture.shape)
-            hr = picture[:height, :width]
+            hr = whole(picture, scale)
             if settings.content == "clean":
                 yield reduce(hr, scale, "bicubic"), np.rint(hr).astype(np.uint8)
                 continue
@@ -170,14 +183,15 @@ def _defocused(hr: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
 
 
 def _streamed(
-    settings: PairSettings, scale: int, hr: NDArray[np.float32], rng: np.random.Generator
+    settings: PairSettings, scale: float, hr: NDArray[np.float32], rng: np.random.Generator
 ) -> Iterator[tuple[Luma, Luma]]:
     """Frames of one encoded pan over a picture."""
     count = RUN_FRAMES
-    reach = 5 * scale * count  # high-resolution pixels that the longest pan travels
-    height = min(settings.view_height * scale, hr.shape[0]) // (2 * scale) * (2 * scale)
-    width = min(settings.view_width * scale, max(hr.shape[1] - reach // 3, hr.shape[1] // 2))
-    width = width // (2 * scale) * (2 * scale)
+    reach = int(5 * scale * count)  # high-resolution pixels that the longest pan travels
+    unit = int(2 * scale)
+    height = min(int(settings.view_height * scale), hr.shape[0]) // unit * unit
+    width = min(int(settings.view_width * scale), max(hr.shape[1] - reach // 3, hr.shape[1] // 2))
+    width = width // unit * unit
     room = np.array([hr.shape[0] - height, hr.shape[1] - width], float)
     start, end = rng.random(2) * room, rng.random(2) * room
     step = end - start
@@ -189,7 +203,7 @@ def _streamed(
 
 
 def _encoded(
-    settings: PairSettings, scale: int, run: Sequence[NDArray[np.float32]], rng: np.random.Generator
+    settings: PairSettings, scale: float, run: Sequence[NDArray[np.float32]], rng: np.random.Generator
 ) -> Iterator[tuple[Luma, Luma]]:
     """Some frames of a run, reduced and encoded, with their truth."""
     kernel = str(rng.choice(list(KERNELS), p=[0.5, 0.3, 0.2]))

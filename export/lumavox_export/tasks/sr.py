@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.sr_pairs import PairSettings, pairs, pictures, reduce
+from ..data.sr_pairs import PairSettings, pairs, pictures, reduce, whole
 from ..exporter import VARIANTS as VARIANTS  # the integer network first: it is several times as quick
 from ..graph import Graph
 from ..metrics import psnr
@@ -38,17 +39,13 @@ class Material:
     def __init__(self, recipe: Recipe, content: Content, work: Work) -> None:
         self.data: Data = content.data  # type: ignore[assignment]
         self.seed = recipe.seed
-        self.scale: int = recipe.network.scale  # type: ignore[attr-defined]
+        self.scale: int | float = recipe.network.scale  # type: ignore[attr-defined]
         sets = [work.dataset(name) for name in self.data.datasets]
         self.pairs = pairs(self.data.pairs, self.scale, sets, work.cache)
         self._validation: list[tuple[np.ndarray, np.ndarray]] = []
         for name in self.data.validation:
             for picture in pictures(work.dataset(name), clips=False):
-                height, width = (
-                    min(n, limit) // self.scale * self.scale
-                    for n, limit in zip(picture.shape, (400, 600), strict=True)
-                )
-                high = picture[:height, :width]
+                high = whole(picture[:400, :600], self.scale, recipe.network.multiple)  # type: ignore[attr-defined]
                 self._validation.append((reduce(high, self.scale, "bicubic"), high))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -80,7 +77,7 @@ class Material:
         values = []
         for low, high in self._validation:
             x = torch.from_numpy(low)[None, None].float().div_(255)
-            values.append(psnr(module(x)[0, 0].numpy() * 255, high, self.scale))
+            values.append(psnr(module(x)[0, 0].numpy() * 255, high, ceil(self.scale)))
         return {"psnr_y_db": float(np.mean(values))} if values else {}
 
 
@@ -117,8 +114,9 @@ def ranges(recipe: Recipe, graph: Graph) -> dict[str, tuple[float, float]]:
 def front_end(recipe: Recipe) -> dict[str, Any]:
     """The bundle's ``front_end``."""
     network: Any = recipe.network
-    field_ = network.receptive_field
-    return {"scale": network.scale, "plane": "luma", "bit_depth": 8, "receptive_field": field_}
+    found = {"scale": network.scale, "plane": "luma", "bit_depth": 8}
+    found["receptive_field"] = network.receptive_field
+    return found if network.multiple == 1 else found | {"multiple": network.multiple}
 
 
 def delay(recipe: Recipe) -> dict[str, int]:
