@@ -1,4 +1,4 @@
-"""Training frees and allocates the same megabytes at every step: keep them, or the kernel clears them anew."""
+"""Training frees and allocates the same megabytes at each step: kept, the kernel need not clear them again."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ class Network:
             raise OptionError(f"need layers >= 2, channels beyond the anchor and scale 1..4, got {self}")
         if Fraction(self.scale) * self.entry_stride % 1:
             raise OptionError(
-                f"scale {self.scale} needs an entry_stride that makes it whole: 2 for 1.5, got {self.entry_stride}"
+                f"scale {self.scale} needs an entry_stride that makes it whole (2 for 1.5), "
+                f"got {self.entry_stride}"
             )
 
     @property
