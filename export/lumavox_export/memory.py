@@ -1,4 +1,4 @@
-"""Training frees and allocates the same megabytes at each step: kept, the kernel need not clear them again."""
+"""Training frees and allocates the same megabytes at each step: kept, the kernel need not clear them."""
 
 from __future__ import annotations
 
