@@ -8,6 +8,7 @@ lumavox-export mix RECIPE OUT                        write training mixes to lis
 lumavox-export summary [--write README.md]           the numbers of the shipped models
 lumavox-export keygen KEY                            a signing key
 lumavox-export debug-data DIR                        small synthetic datasets for a first run
+lumavox-export targets|environment …                 NPU targets (`cli_targets`)
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 
 from lumavox.errors import LumavoxError
 
+from . import cli_targets
+
 STAGE_NAMES = ("train", "distill", "quantize", "export", "bundle")
 
 
@@ -29,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_stages(commands)
     _add_tools(commands)
+    cli_targets.add(commands)
     args = parser.parse_args(argv)
     try:
         return int(args.run(args))

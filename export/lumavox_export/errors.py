@@ -5,7 +5,12 @@ LumavoxError
 ├── RecipeError      a recipe that cannot be read, or asks for something impossible
 ├── StageError       a stage lacks its input, cannot resume, or diverged
 ├── GraphError       a network that cannot be exported as it is drawn
-└── ParityError      two forms of one network differ by more than their tolerance
+├── ParityError      two forms of one network differ by more than their tolerance
+└── TargetError      a network is not compiled for a target
+    ├── TargetUnavailableError   the target's tool is not here; names the install command
+    ├── RefusedError             an operator breaks a rule of the target; names the rewrite that would help
+    ├── ToolError                the vendor's tool failed, crashed or did not end in time
+    └── CacheError               the cache of compiled files cannot be written
 """
 
 from __future__ import annotations
@@ -31,3 +36,23 @@ class RecipeError(LumavoxError):
 
 class StageError(LumavoxError):
     """A stage lacks its input, cannot resume, or diverged."""
+
+
+class TargetError(LumavoxError):
+    """A network is not compiled for a target."""
+
+
+class TargetUnavailableError(TargetError):
+    """The tool that a target needs is not on this machine."""
+
+
+class RefusedError(TargetError):
+    """A network holds what a target cannot take; the message names operator, rule and helpful rewrite."""
+
+
+class ToolError(TargetError):
+    """A vendor's tool failed, crashed, or was ended after its time limit."""
+
+
+class CacheError(TargetError):
+    """The cache of compiled files cannot be read or written."""
