@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lumavox.errors import OptionError
 
 from .errors import GraphError
-from .graph import Concat, Constant, Conv2D, DepthToSpace, Graph, Sigmoid
+from .graph import Concat, Constant, Conv2D, DepthToSpace, Graph, Reshape, Sigmoid
 from .quant_plan import LIMITS, Precision, QuantPlan, TensorQuant, activation_dtype
 from .reference import run_float
 
@@ -96,7 +96,7 @@ def _quant_for(span: Range, dtype: str) -> TensorQuant:
 def _groups(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Tensor name to the names (itself included) that must have one scale."""
     group: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.shapes}
-    copies = [op for op in graph.ops if isinstance(op, (Concat, DepthToSpace))]
+    copies = [op for op in graph.ops if isinstance(op, (Concat, DepthToSpace, Reshape))]
     links = [(op.output, name) for op in copies for name in op.inputs]
     for a, b in links + [(state.output, state.input) for state in graph.states]:
         merged = tuple(dict.fromkeys(group[a] + group[b]))

@@ -107,6 +107,35 @@ class Conv2D:
 
 
 @dataclass(frozen=True, eq=False)
+class TransposeConv2D:
+    """Every pixel becomes a ``block`` x ``block`` cell, a weighted sum of its channels; cells do not overlap.
+
+    ``weight`` is ``(outputs, block, block, inputs)`` float32: kernel equals stride. Families do not draw it;
+    it is how `DepthToSpace` is written for engines that have no kernel for that.
+    """
+
+    x: str
+    output: str
+    weight: Floats
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 4 or self.weight.shape[1] != self.weight.shape[2]:
+            raise GraphError(
+                f"TransposeConv2D {self.output!r}: need weight (outputs, block, block, inputs), "
+                f"got {self.weight.shape}"
+            )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.x,)
+
+    @property
+    def block(self) -> int:
+        """Kernel and stride."""
+        return self.weight.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
 class Constant:
     """A tensor of the network itself, ``value`` float32 NHWC: the other side of an `Add` or `Mul`."""
 
@@ -182,7 +211,21 @@ class DepthToSpace:
         return (self.x,)
 
 
-Op: TypeAlias = Conv2D | Constant | Add | Mul | Concat | Sigmoid | DepthToSpace
+@dataclass(frozen=True)
+class Reshape:
+    """The same numbers, in NHWC order of memory, as another ``shape``. Families do not draw it (see
+    `TransposeConv2D`)."""
+
+    x: str
+    output: str
+    shape: Shape
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.x,)
+
+
+Op: TypeAlias = Conv2D | TransposeConv2D | Constant | Add | Mul | Concat | Sigmoid | DepthToSpace | Reshape
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +275,7 @@ class Graph:
     def parameters(self) -> int:
         """Weights and biases of all convolutions, and constants."""
         convs = sum(op.weight.size + op.bias.size for op in self.ops if isinstance(op, Conv2D))
+        convs += sum(op.weight.size for op in self.ops if isinstance(op, TransposeConv2D))
         return convs + sum(op.value.size for op in self.ops if isinstance(op, Constant))
 
     def macs(self, height: int = 1, width: int = 1) -> int:
@@ -239,9 +283,10 @@ class Graph:
         sizes = {p.name: _filled(p.shape, height, width) for p in self.inputs}
         shapes = self.shapes_for(sizes)
         return sum(
-            int(np.prod(shapes[op.output])) * int(np.prod(op.weight.shape[1:]))
+            int(np.prod(shapes[op.output]))
+            * int(np.prod(op.weight.shape[1:] if isinstance(op, Conv2D) else op.weight.shape[3]))
             for op in self.ops
-            if isinstance(op, Conv2D)
+            if isinstance(op, (Conv2D, TransposeConv2D))
         )
 
 
@@ -270,6 +315,13 @@ def _output_shape(op: Op, shapes: list[Shape]) -> Shape:
         if 0 in out or min(out) < ANY:
             raise GraphError(f"{where}: the kernel is larger than its input {shapes[0]}")
         return out
+    if isinstance(op, TransposeConv2D):
+        if c != op.weight.shape[3]:
+            raise GraphError(
+                f"{where}: weight {op.weight.shape} takes {op.weight.shape[3]} channels, got {c}"
+            )
+        rows, columns = (ANY if size == ANY else size * op.block for size in (h, w))
+        return n, rows, columns, op.weight.shape[0]
     if isinstance(op, (Add, Mul)):
         pairs = list(zip(*shapes))
         if any(1 not in pair and len(set(pair)) > 1 for pair in pairs):
@@ -283,6 +335,10 @@ def _output_shape(op: Op, shapes: list[Shape]) -> Shape:
         along = [s[op.axis] for s in shapes]
         total = ANY if ANY in along else sum(along)
         return shapes[0][: op.axis] + (total,) + shapes[0][op.axis + 1 :]  # type: ignore[return-value]
+    if isinstance(op, Reshape):
+        if ANY in shapes[0] or ANY in op.shape or np.prod(shapes[0]) != np.prod(op.shape):
+            raise GraphError(f"{where}: {shapes[0]} cannot become {op.shape}")
+        return op.shape
     if isinstance(op, DepthToSpace):
         if op.block < 1 or c % op.block**2:
             raise GraphError(f"{where}: {c} channels are no multiple of {op.block}²")

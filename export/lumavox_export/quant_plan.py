@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lumavox.errors import OptionError
 
-from .graph import Conv2D
+from .graph import Conv2D, TransposeConv2D
 
 Precision: TypeAlias = Literal["int8", "w8a16"]
 DTYPES = {"int8": "int8", "w8a16": "int16"}  # precision to the dtype of its activations
@@ -89,10 +89,15 @@ def activation_dtype(precision: str) -> str:
     return DTYPES[precision]
 
 
+def weight_of(op: Conv2D | TransposeConv2D, plan: QuantPlan) -> NDArray[np.int8]:
+    """Quantized weight of a convolution, shaped as ``op.weight``."""
+    scales = np.asarray(plan.weights[op.output], np.float64)
+    return np.clip(np.rint(op.weight / scales[:, None, None, None]), -127, 127).astype(np.int8)
+
+
 def weights_of(op: Conv2D, plan: QuantPlan) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
     """Quantized weight (as ``op.weight``) and bias ``(outputs,)`` of a convolution."""
     scales = np.asarray(plan.weights[op.output], np.float64)
-    weight = np.clip(np.rint(op.weight / scales[:, None, None, None]), -127, 127).astype(np.int8)
     bias = np.rint(op.bias / (plan.tensors[op.x].scale * scales))
     limit = 2**31 - 1 if plan.precision == "int8" else 2**47 - 1
-    return weight, np.clip(bias, -limit, limit).astype(np.int64)
+    return weight_of(op, plan), np.clip(bias, -limit, limit).astype(np.int64)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from lumavox.errors import InputError, OptionError
 
 from . import fixed_point as fx
-from .graph import Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Mul, Op
-from .quant_plan import LIMITS, QuantPlan, TensorQuant, weights_of
+from .graph import Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Mul, Op, Reshape, TransposeConv2D
+from .quant_plan import LIMITS, QuantPlan, TensorQuant, weight_of, weights_of
 
 Array: TypeAlias = NDArray[Any]
 Tensors: TypeAlias = dict[str, Array]
@@ -83,19 +83,21 @@ def _float_op(op: Op, xs: list[Array]) -> Array:
     if isinstance(op, Conv2D):
         y = _correlate(xs[0], op, op.weight) + op.bias
         return np.maximum(y, 0) if op.activation == "relu" else y
+    if isinstance(op, TransposeConv2D):
+        return _cells(xs[0], op.weight)
     if isinstance(op, Constant):
         return op.value.astype(np.float32)
     if isinstance(op, Add):
         return xs[0] + xs[1]
     if isinstance(op, Mul):
         return xs[0] * xs[1]
-    if isinstance(op, (Concat, DepthToSpace)):
+    if isinstance(op, (Concat, DepthToSpace, Reshape)):
         return _copy_op(op, xs)
     return (0.5 + 0.5 * np.tanh(0.5 * xs[0].astype(np.float64))).astype(np.float32)
 
 
 def _int_op(op: Op, plan: QuantPlan, xs: list[Array]) -> Array:
-    if isinstance(op, (Concat, DepthToSpace)):
+    if isinstance(op, (Concat, DepthToSpace, Reshape)):
         return _copy_op(op, xs)
     out = plan.tensors[op.output]
     if isinstance(op, Constant):
@@ -103,6 +105,12 @@ def _int_op(op: Op, plan: QuantPlan, xs: list[Array]) -> Array:
     ins = [plan.tensors[name] for name in op.inputs]
     if isinstance(op, Conv2D):
         return _int_conv(op, plan, xs[0], ins[0], out)
+    if isinstance(op, TransposeConv2D):
+        acc = _cells(xs[0].astype(np.float64) - ins[0].zero_point, weight_of(op, plan).astype(np.float64))
+        real = np.float64(ins[0].scale) * np.asarray(plan.weights[op.output], np.float64) / out.scale
+        rescale = fx.rescale if out.dtype == "int8" else fx.rescale_wide
+        y = rescale(acc.astype(np.int64), *fx.quantize_multiplier(real)) + out.zero_point
+        return _saturated(y, out)
     values = [x.astype(np.int64) - quant.zero_point for x, quant in zip(xs, ins)]
     if isinstance(op, Add):
         return _saturated(_int_add(values, ins, out), out)
@@ -143,12 +151,21 @@ def _saturated(y: Array, out: TensorQuant) -> Array:
     return np.clip(y, *LIMITS[out.dtype]).astype(out.dtype)
 
 
-def _copy_op(op: Concat | DepthToSpace, xs: list[Array]) -> Array:
+def _copy_op(op: Concat | DepthToSpace | Reshape, xs: list[Array]) -> Array:
     if isinstance(op, Concat):
         return np.concatenate(xs, axis=op.axis)
+    if isinstance(op, Reshape):
+        return xs[0].reshape(op.shape)
     n, h, w, c = xs[0].shape
     cells = xs[0].reshape(n, h, w, op.block, op.block, c // op.block**2)
     return cells.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * op.block, w * op.block, -1)
+
+
+def _cells(x: Array, weight: Array) -> Array:
+    """A transposed convolution whose kernel is its stride."""
+    (n, h, w, _), (outputs, block) = x.shape, weight.shape[:2]
+    cells = np.einsum("nhwc,oijc->nhiwjo", x, weight)
+    return cells.reshape(n, h * block, w * block, outputs)
 
 
 def _correlate(x: Array, op: Conv2D, weight: Array) -> Array:

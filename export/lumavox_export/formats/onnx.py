@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import GraphError
-from ..graph import ANY, Concat, Constant, Conv2D, DepthToSpace, Graph, Op, Port
-from ..quant_plan import QuantPlan, TensorQuant, weights_of
+from ..graph import ANY, Concat, Constant, Conv2D, DepthToSpace, Graph, Op, Port, Reshape, TransposeConv2D
+from ..quant_plan import QuantPlan, TensorQuant, weight_of, weights_of
 
 ENGINE, SUFFIX, LAYOUT = "onnx", ".onnx", "NCHW"
 PRECISIONS: tuple[str, ...] = ("float32", "int8")
@@ -117,10 +117,14 @@ class _Writer:
         output = op.output if self.plan is None else f"{op.output}/out"
         if isinstance(op, Conv2D):
             self.conv(op, inputs[0], output)
+        elif isinstance(op, TransposeConv2D):
+            self.cells(op, inputs[0], output)
         elif isinstance(op, Concat):
             self.node("Concat", inputs, output, axis=_AXES[op.axis])
         elif isinstance(op, DepthToSpace):
             self.node("DepthToSpace", inputs, output, blocksize=op.block, mode="DCR")
+        elif isinstance(op, Reshape):
+            raise GraphError(f"Reshape {op.output!r} means NHWC memory; ONNX files are NCHW")
         else:
             self.node(type(op).__name__, inputs, output)  # Add, Mul, Sigmoid
         if self.plan is not None:
@@ -152,6 +156,18 @@ class _Writer:
         self.node("Conv", inputs, linear, **attributes)
         if op.activation == "relu":
             self.node("Relu", [linear], output)
+
+    def cells(self, op: TransposeConv2D, x: str, output: str) -> None:
+        quantized = op.weight if self.plan is None else weight_of(op, self.plan)
+        name, weight = (
+            f"{op.output}/weight",
+            quantized.transpose(3, 0, 1, 2),
+        )  # (inputs, outputs, block, block)
+        if self.plan is not None and len(op.weight) > 1:
+            raise GraphError(f"TransposeConv2D {op.output!r}: ONNX files have one output channel here")
+        scales = None if self.plan is None else np.repeat(self.plan.weights[op.output], len(weight))
+        inputs = [x, self.parameter(name, weight, scales)]
+        self.node("ConvTranspose", inputs, output, kernel_shape=[op.block] * 2, strides=[op.block] * 2)
 
     def padding(self, op: Conv2D) -> dict[str, Any]:
         sizes = self.graph.shapes[op.x][1:3]

@@ -17,8 +17,8 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from ..errors import GraphError
-from ..graph import ANY, Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Mul, Op
-from ..quant_plan import QuantPlan, TensorQuant, activation_dtype, weights_of
+from ..graph import ANY, Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Mul, Op, Reshape, TransposeConv2D
+from ..quant_plan import QuantPlan, TensorQuant, activation_dtype, weight_of, weights_of
 
 ENGINE, SUFFIX, LAYOUT = "tflite", ".tflite", "NHWC"
 PRECISIONS: tuple[str, ...] = ("float32", "int8", "w8a16")
@@ -35,6 +35,8 @@ _TYPES = {
 _VERSIONS = {
     _Code.CONV_2D: {"float32": 1, "int8": 3, "int16": 4},
     _Code.DEPTHWISE_CONV_2D: {"float32": 2, "int8": 3, "int16": 5},
+    _Code.TRANSPOSE_CONV: {"float32": 1, "int8": 2},
+    _Code.RESHAPE: {"float32": 1, "int8": 1, "int16": 1},
     _Code.ADD: {"float32": 1, "int8": 2, "int16": 3},
     _Code.MUL: {"float32": 1, "int8": 2, "int16": 4},
     _Code.CONCATENATION: {"float32": 1, "int8": 2, "int16": 3},
@@ -128,6 +130,11 @@ class _Writer:
         inputs = list(op.inputs)
         if isinstance(op, Conv2D):
             inputs += self.parameters(op)
+        if isinstance(op, TransposeConv2D):
+            inputs = [*self.cells(op), op.x]
+        if isinstance(op, Reshape):
+            inputs.append(f"{op.output}/shape")
+            self.constant(inputs[-1], np.array(op.shape, np.int32), None)
         self.activation(op.output)
         code, kind, options = _options(op)
         node = schema.OperatorT()
@@ -152,6 +159,20 @@ class _Writer:
             bias_scales = [self.plan.tensors[op.x].scale * s for s in per_channel], zeros, 0
         self.constant(names[0], weight.transpose(3, 1, 2, 0) if depthwise else weight, scales)
         self.constant(names[1], bias, bias_scales)
+        return names
+
+    def cells(self, op: TransposeConv2D) -> list[str]:
+        """Adds the output's shape and the weight, which TRANSPOSE_CONV reads before its input."""
+        shape = self.graph.shapes[op.output]
+        if ANY in shape:
+            raise GraphError(f"TransposeConv2D {op.output!r}: TFLite needs a fixed size, not {shape}")
+        names = [f"{op.output}/shape", f"{op.output}/weight"]
+        self.constant(names[0], np.array(shape, np.int32), None)
+        if self.plan is None:
+            self.constant(names[1], op.weight.astype(np.float32), None)
+        else:
+            scales = list(self.plan.weights[op.output])
+            self.constant(names[1], weight_of(op, self.plan), (scales, [0] * len(scales), 0))
         return names
 
     def opcode(self, code: int, op: Op) -> int:
@@ -208,6 +229,11 @@ def _options(op: Op) -> tuple[int, int, Any]:
             options.depthMultiplier = 1
             return _Code.DEPTHWISE_CONV_2D, kinds.DepthwiseConv2DOptions, options
         return _Code.CONV_2D, kinds.Conv2DOptions, options
+    if isinstance(op, TransposeConv2D):
+        options = schema.TransposeConvOptionsT()
+        options.padding = schema.Padding.VALID
+        options.strideH = options.strideW = op.block
+        return _Code.TRANSPOSE_CONV, kinds.TransposeConvOptions, options
     if isinstance(op, Add):
         options = schema.AddOptionsT()
         options.potScaleInt16 = False  # int16 scales are any number, not powers of two
@@ -218,6 +244,10 @@ def _options(op: Op) -> tuple[int, int, Any]:
         options = schema.ConcatenationOptionsT()
         options.axis = op.axis
         return _Code.CONCATENATION, kinds.ConcatenationOptions, options
+    if isinstance(op, Reshape):
+        options = schema.ReshapeOptionsT()
+        options.newShape = list(op.shape)
+        return _Code.RESHAPE, kinds.ReshapeOptions, options
     if isinstance(op, DepthToSpace):
         options = schema.DepthToSpaceOptionsT()
         options.blockSize = op.block

@@ -18,7 +18,21 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from ..errors import GraphError
-from ..graph import Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Mul, Op, Port, Sigmoid, State
+from ..graph import (
+    Add,
+    Concat,
+    Constant,
+    Conv2D,
+    DepthToSpace,
+    Graph,
+    Mul,
+    Op,
+    Port,
+    Reshape,
+    Sigmoid,
+    State,
+    TransposeConv2D,
+)
 from ..quant_plan import DTYPES, Precision, QuantPlan, TensorQuant
 
 _CODES = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
@@ -91,6 +105,13 @@ class _Reader:
         if kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             self.ops.append(self.conv(operator, kind == "DEPTHWISE_CONV_2D", output))
             return
+        if kind == "TRANSPOSE_CONV":
+            self.ops.append(self.cells(operator, output))
+            return
+        if kind == "RESHAPE":
+            shape = tuple(int(n) for n in options.newShape)
+            self.ops.append(Reshape(self.names[operator.inputs[0]], output, shape))  # type: ignore[arg-type]
+            return
         inputs = [self.input(int(index)) for index in operator.inputs]
         if kind == "ADD":
             self.ops.append(Add(inputs[0], inputs[1], output))
@@ -127,6 +148,17 @@ class _Reader:
         if tensor.type not in _DTYPES:
             raise GraphError(f"tensor {self.names[index]!r} has a dtype that Lumavox does not write")
         return np.frombuffer(bytes(data), _DTYPES[tensor.type]).reshape(tensor.shape)
+
+    def cells(self, operator: Any, output: str) -> TransposeConv2D:
+        weight_index, x = int(operator.inputs[1]), int(operator.inputs[2])
+        weight, options = self.constant(weight_index), operator.builtinOptions
+        if weight is None or (options.strideH, options.strideW) != weight.shape[1:3]:
+            raise GraphError(f"transposed convolution {output!r}: kernel and stride differ")
+        if weight.dtype == np.int8:
+            scales = np.asarray(self.subgraph.tensors[weight_index].quantization.scale, np.float64)
+            self.weights[output] = tuple(float(scale) for scale in scales)
+            weight = (weight * scales[:, None, None, None]).astype(np.float32)
+        return TransposeConv2D(self.names[x], output, np.ascontiguousarray(weight))
 
     def conv(self, operator: Any, depthwise: bool, output: str) -> Conv2D:
         x, weight_index, bias_index = (int(index) for index in operator.inputs)
