@@ -6,7 +6,8 @@ licence, author, sha256, group, native_rate). The files themselves live under a 
     dataset = Dataset.load("models/datasets/stills.toml", root="~/data")
     for entry in dataset.entries: dataset.path(entry)
 
-A row without a licence is refused. Groups (a voice, a piece) are the unit of sampling and of splitting.
+A row without a licence is refused. Groups (a voice, a piece) are the unit of sampling and of splitting. An
+optional column ``kind`` ("text", "faces", ...) tells material apart that is measured apart.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .._toml import TOMLDecodeError, loads
 from ..errors import DatasetError
 
 COLUMNS = ("file", "licence", "author", "sha256", "group", "native_rate")
+OPTIONAL = ("kind",)
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Entry:
     sha256: str
     group: str = ""  # the same voice, piece or scene
     native_rate: int = 0  # Hz of the recording, 0 = not sound
+    kind: str = ""  # of picture material: "text", "faces", ...; measured apart
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,10 @@ class Dataset:
         entries = []
         for number, row in enumerate(rows, 2):
             where = f"{path.with_suffix('.csv')} line {number}"
-            if set(row) != set(COLUMNS):
+            if set(row) - set(OPTIONAL) != set(COLUMNS) or None in row.values():
                 raise DatasetError(
-                    f"{where}: columns must be {', '.join(COLUMNS)}, got {', '.join(map(str, row))}"
+                    f"{where}: columns must be {', '.join(COLUMNS)} (and may be {', '.join(OPTIONAL)}), "
+                    f"got {', '.join(map(str, row))}"
                 )
             if not row["licence"].strip() or len(row["sha256"]) != 64:
                 raise DatasetError(
@@ -70,8 +74,11 @@ class Dataset:
                 )
             rate = int(row["native_rate"] or 0)
             entries.append(
-                Entry(row["file"], row["licence"], row["author"], row["sha256"], row["group"], rate)
-            )
+                Entry(
+                    row["file"], row["licence"], row["author"], row["sha256"], row["group"], rate,
+                    row.get("kind", ""),
+                )
+            )  # fmt: skip
         return cls(
             header["name"], header["title"], header["evidence"], Path(root).expanduser(), tuple(entries)
         )

@@ -1,6 +1,6 @@
 """Measures a bundled model as a device runs it, beside the conventional filters; one file per task.
 
-    measured, table = evaluate(recipe, work)
+    measured, table = evaluate(recipe, work, Options(peers=Path("peers")))
 
 ``measured`` is what ``measured.json`` holds (numbers made by machine, never typed), ``table`` the same to
 read.
@@ -10,20 +10,44 @@ from __future__ import annotations
 
 import importlib
 import platform
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lumavox.bundle import Bundle
+from lumavox.errors import OptionError
 
 from ..recipe import Recipe
 from ..work import Work
 
 
-def evaluate(recipe: Recipe, work: Work) -> tuple[dict[str, Any], str]:
-    """Measure the bundle of the last pipeline run, or if there is none, the one beside the recipe."""
+@dataclass(frozen=True)
+class Options:
+    """What else to measure, super-resolution only."""
+
+    peers: Path | None = None  # folder of other projects' networks
+    pictures: tuple[Path, ...] = ()  # folders of pictures, besides the validation datasets
+    dataset: bool = True  # False: only ``pictures``
+    crops: Path | None = None  # where before-and-after strips are written
+
+
+_NOTHING_ELSE = Options()
+
+
+def evaluate(recipe: Recipe, work: Work, options: Options = _NOTHING_ELSE) -> tuple[dict[str, Any], str]:
+    """Measure the bundle of the last pipeline run, or if there is none, the one beside the recipe.
+
+    Raises OptionError for options that the recipe's task does not have.
+    """
+    extra = {"options": options} if recipe.task == "sr" else {}
+    if not extra and options != _NOTHING_ELSE:
+        raise OptionError(f"{recipe.id}: --peers, --pictures and --crops are for super-resolution (task sr)")
     made = work.out / "bundle" / "bundle"
     folder = made if made.is_dir() else recipe.folder / "bundle"
     bundle = Bundle.open(folder, task=recipe.task, allow_unsigned=True, trusted_keys=_own_key(work))
-    figures, table = importlib.import_module(f"{__name__}.{recipe.task}").measure(recipe, bundle, work)
+    figures, table = importlib.import_module(f"{__name__}.{recipe.task}").measure(
+        recipe, bundle, work, **extra
+    )
     head = {
         "model": {"id": bundle.id, "version": bundle.version, "bundle_sha256": bundle.digest},
         "measured_on": {

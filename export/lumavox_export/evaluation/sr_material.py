@@ -1,8 +1,8 @@
 """What super-resolution is measured on: stills, and clips that went through real encoders.
 
-Protocol of the literature: the picture is cut so that low and high resolution meet, RGB is reduced by MATLAB's
-antialiased bicubic and rounded to bytes, luma is BT.601 studio range. Clips are luma with neutral chroma: a
-player that makes RGB of them sees gray (`Pair.rgb` is None, and `sr_peers` makes that gray).
+Protocol of the literature: the picture is cut so that low and high resolution meet, RGB is reduced by
+MATLAB's antialiased bicubic and rounded to bytes, luma is BT.601 studio range. Clips are luma with neutral
+chroma: a player that makes RGB of them sees gray (`Pair.rgb` is None, and `sr_peers` makes that gray).
 
     for group in stills([dataset], scale=2): ...
     group = encoded(clip, 2, "libx264", 26)     # group.bytes is the size of the stream
@@ -95,8 +95,8 @@ def stills(datasets: Sequence[Dataset], scale: float, multiple: int = 1) -> Iter
     """Every picture that is no frame of a clip."""
     for dataset in datasets:
         for entry in dataset.entries:
-            if not (_is_video(entry.file) or _is_frame(entry.file)):
-                yield still(read_rgb(dataset.path(entry)), entry.file, _kind(entry), scale, multiple)
+            if is_still(entry.file):
+                yield still(read_rgb(dataset.path(entry)), entry.file, entry.kind, scale, multiple)
 
 
 def folder_stills(folder: Path, scale: float, multiple: int = 1) -> Iterator[Group]:
@@ -114,9 +114,9 @@ def clips(datasets: Sequence[Dataset], frames: int = CLIP_FRAMES) -> Iterator[Cl
         folders: dict[str, tuple[str, list[Truth]]] = {}
         for entry in dataset.entries:
             if _is_video(entry.file):
-                yield Clip(entry.file, _kind(entry), tuple(_video(dataset.path(entry), frames)))
+                yield Clip(entry.file, entry.kind, tuple(_video(dataset.path(entry), frames)))
             elif _is_frame(entry.file):
-                kept = folders.setdefault(entry.file.rsplit("/", 1)[0], (_kind(entry), []))[1]
+                kept = folders.setdefault(entry.file.rsplit("/", 1)[0], (entry.kind, []))[1]
                 if len(kept) < frames:
                     kept.append(to_luma(read_rgb(dataset.path(entry))))
         for name, (kind, kept) in folders.items():
@@ -126,7 +126,7 @@ def clips(datasets: Sequence[Dataset], frames: int = CLIP_FRAMES) -> Iterator[Cl
 def encoded(
     clip: Clip, scale: float, codec: str, crf: int, multiple: int = 1, cache: Path | None = None
 ) -> Group:
-    """The clip reduced, encoded and decoded; streams are kept in ``cache`` by the digest of what made them."""
+    """The clip reduced, encoded and decoded; ``cache`` keeps streams by the digest of what made them."""
     highs, lows = [], []
     for frame in clip.frames:
         if frame.shape[1] > CLIP_WIDTH:
@@ -150,7 +150,7 @@ def _stream(lows: Sequence[Luma], codec: str, crf: int, cache: Path | None) -> b
     settings = (codec, crf, GOP_FRAMES, ENCODERS[codec], sorted(av.library_versions.items()), lows[0].shape)
     digest = hashlib.sha256(repr(settings).encode())
     for low in lows:
-        digest.update(np.ascontiguousarray(low))
+        digest.update(low.tobytes())
     path = cache / f"encoded-{digest.hexdigest()[:24]}.mkv"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
@@ -170,13 +170,14 @@ def _video(path: Path, count: int) -> Iterator[Truth]:
                 return
 
 
+def is_still(file: str) -> bool:
+    """Whether a file of a dataset is a picture by itself: no video, no frame in a folder below ``clips``."""
+    return not (_is_video(file) or _is_frame(file))
+
+
 def _is_video(file: str) -> bool:
     return Path(file).suffix.lower() in VIDEO
 
 
 def _is_frame(file: str) -> bool:
     return "clips" in Path(file).parts[:-1]
-
-
-def _kind(entry: object) -> str:
-    return str(getattr(entry, "kind", ""))

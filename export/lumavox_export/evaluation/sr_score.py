@@ -46,6 +46,16 @@ class Scores:
         """Kinds that groups have."""
         return sorted({g.kind for groups in self.by_method.values() for g in groups if g.kind})
 
+    @property
+    def names(self) -> list[str]:
+        """Of the groups, in their order."""
+        return [g.name for g in next(iter(self.by_method.values()), ())]
+
+    def joined(self, other: Scores) -> Scores:
+        """The groups of both, by the methods that measured both."""
+        both = [name for name in self.by_method if name in other.by_method]
+        return Scores({name: [*self.by_method[name], *other.by_method[name]] for name in both})
+
     def mean_db(self, method: str) -> float:
         """Mean over groups of the mean PSNR-Y of a group, dB."""
         return float(np.mean([np.mean(g.psnr_y_db) for g in self.by_method[method]]))
@@ -79,55 +89,52 @@ def score(methods: Iterable[Method], groups: Iterable[Group], scale: float, what
     return Scores({name: values for name, values in found.items() if name not in failed}, failed)
 
 
-def figures(scores: Scores, clips: bool = False) -> dict[str, dict[str, Any]]:
-    """By method what ``measured.json`` holds of it; with ``clips`` also by frame."""
-    return {name: _figures(groups, clips) for name, groups in scores.by_method.items() if groups}
+def figures(scores: Scores, methods: Sequence[Method], clips: bool = False) -> dict[str, dict[str, Any]]:
+    """By method what ``measured.json`` holds of it; with ``clips`` also by frame.
+
+    Networks have their gain over each filter, ours also that over the best peer of no more
+    multiply-accumulates.
+    """
+    return {
+        m.name: _figures(groups, clips) | _gains(scores, m, methods)
+        for m in methods
+        if (groups := scores.by_method.get(m.name))
+    }
 
 
 def _figures(groups: Sequence[GroupScore], clips: bool) -> dict[str, Any]:
-    worst_db, worst = min((min(g.psnr_y_db), f"{g.name}") for g in groups)
+    worst = min(groups, key=lambda g: min(g.psnr_y_db))
     out: dict[str, Any] = {
-        "psnr_y_db": _rounded([np.mean(g.psnr_y_db) for g in groups], 3),
-        "ssim_y": _rounded([np.mean(g.ssim_y) for g in groups], 4),
-        "worst_psnr_y_db": round(worst_db, 3),
+        "psnr_y_db": _mean([np.mean(g.psnr_y_db) for g in groups], 3),
+        "ssim_y": _mean([np.mean(g.ssim_y) for g in groups], 4),
+        "worst_psnr_y_db": round(min(worst.psnr_y_db), 3),
     }
     if not clips:
-        return out | {"worst_picture": worst}
-    group = next(g for g in groups if g.name == worst)
+        return out | {"worst_picture": worst.name}
     return out | {
-        "psnr_y_db_by_frame": _rounded([p for g in groups for p in g.psnr_y_db], 3),
-        "ssim_y_by_frame": _rounded([s for g in groups for s in g.ssim_y], 4),
-        "worst_frame": {"clip": worst, "frame": int(np.argmin(group.psnr_y_db))},
+        "psnr_y_db_by_frame": _mean([p for g in groups for p in g.psnr_y_db], 3),
+        "ssim_y_by_frame": _mean([s for g in groups for s in g.ssim_y], 4),
+        "worst_frame": {"clip": worst.name, "frame": int(np.argmin(worst.psnr_y_db))},
     }
 
 
-def gains(scores: Scores, methods: Sequence[Method]) -> dict[str, dict[str, Any]]:
-    """By network, dB over the filters, and for ours over the best peer of no more multiply-accumulates."""
-    out: dict[str, dict[str, Any]] = {}
-    for method in methods:
-        if method.role == "filter" or not scores.by_method.get(method.name):
-            continue
-        own = scores.mean_db(method.name)
-        row: dict[str, Any] = {
-            f"over_{m.name}_db": round(own - scores.mean_db(m.name), 3) for m in methods if m.role == "filter"
-        }
-        peer = _best_peer(scores, method, methods) if method.role == "ours" else None
-        if peer is not None:
-            row |= {"best_peer": peer, "over_best_peer_db": round(own - scores.mean_db(peer), 3)}
-        out[method.name] = row
-    return out
-
-
-def _best_peer(scores: Scores, own: Method, methods: Sequence[Method]) -> str | None:
-    if own.costs is None:
-        return None
-    limit = own.costs.macs_per_pixel
+def _gains(scores: Scores, own: Method, methods: Sequence[Method]) -> dict[str, Any]:
+    if own.role == "filter":
+        return {}
+    mean = scores.mean_db(own.name)
+    out: dict[str, Any] = {
+        f"over_{m.name}_db": round(mean - scores.mean_db(m.name), 3) for m in methods if m.role == "filter"
+    }
     rivals = [
         m.name
         for m in methods
-        if m.role == "peer" and m.costs and m.costs.macs_per_pixel <= limit and scores.by_method.get(m.name)
-    ]
-    return max(rivals, key=scores.mean_db, default=None)
+        if m.role == "peer" and own.costs and m.costs and scores.by_method.get(m.name)
+        and m.costs.macs_per_pixel <= own.costs.macs_per_pixel
+    ]  # fmt: skip
+    if own.role == "ours" and rivals:
+        best = max(rivals, key=scores.mean_db)
+        out |= {"best_peer": best, "over_best_peer_db": round(mean - scores.mean_db(best), 3)}
+    return out
 
 
 def quantization(scores: Scores, methods: Sequence[Method]) -> dict[str, dict[str, Any]]:
@@ -143,12 +150,12 @@ def quantization(scores: Scores, methods: Sequence[Method]) -> dict[str, dict[st
         ]
         worst_db, worst = min(differences)
         out[method.name] = {
-            "mean_db": _rounded([d for d, _ in differences], 3),
+            "mean_db": _mean([d for d, _ in differences], 3),
             "worst_db": round(worst_db, 3),
             "worst": worst,
         }
     return out
 
 
-def _rounded(values: Sequence[Any], digits: int) -> float:
+def _mean(values: Sequence[Any], digits: int) -> float:
     return round(float(np.mean(values)), digits)
