@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphs import conv, picture_graph, plan_for, quantized, random_feeds, small_graphs, sound_graph
 from lumavox_export import formats
 from lumavox_export.engines import open_onnx
 from lumavox_export.errors import GraphError
+from lumavox_export.formats.onnx import from_wide, to_wide, write_wide
 from lumavox_export.graph import Concat, Constant, Graph, Port
+from lumavox_export.quant_plan import TensorQuant
 from lumavox_export.reference import run_float, run_int
 
 ONNX = formats.get("onnx")
 GRAPHS = {"picture": picture_graph(), "sound": sound_graph()}
+PLAN = plan_for(GRAPHS["picture"], "w8a16")
 
 
 def test_a_picture_network_is_convolutions_relu_and_depth_to_space_only():
@@ -115,6 +121,45 @@ def test_the_same_graph_gives_the_same_bytes(name):
 def test_other_precisions_are_refused():
     with pytest.raises(GraphError, match="not w8a16"):
         ONNX.write(GRAPHS["sound"], plan_for(GRAPHS["sound"], "w8a16"))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_wide_file_computes_the_integers_of_its_plan(name):
+    """Oracle: the integer reference. ONNX Runtime computes in float between roundings to 16 bits; each
+    rounding may differ by a step, and later layers carry it on."""
+    graph = GRAPHS[name]
+    plan = plan_for(graph, "w8a16")
+    feeds = quantized(plan, random_feeds(graph, np.random.default_rng(3)))
+    found = open_onnx(write_wide(graph, plan))({key: to_wide(q) for key, q in feeds.items()})
+    expected = run_int(graph, plan, feeds)
+    for port in graph.outputs:
+        q = from_wide(graph, plan, port.name, found[port.name])
+        assert q.dtype == np.int16
+        assert np.abs(q.astype(int) - expected[port.name]).max() <= 4
+
+
+@given(st.lists(st.integers(-32768, 32767), min_size=1))
+def test_16_bits_are_the_same_after_being_wide(values):
+    q = np.array(values, np.int16)
+    np.testing.assert_array_equal(from_wide(GRAPHS["picture"], PLAN, "luma", to_wide(q)), q)
+
+
+def test_a_wide_relu_stands_between_quantized_tensors():
+    nodes = onnx.load_from_string(write_wide(GRAPHS["picture"], PLAN)).graph.node
+    makers, readers = {n.output[0]: n for n in nodes}, {n.input[0]: n for n in nodes}
+    relus = [node for node in nodes if node.op_type == "Relu"]
+    assert relus
+    for node in relus:
+        assert makers[node.input[0]].op_type == "DequantizeLinear"
+        assert readers[node.output[0]].op_type == "QuantizeLinear"
+
+
+def test_a_wide_file_is_of_a_wide_plan_and_its_biases_have_32_bits():
+    with pytest.raises(GraphError, match="not int8; use write"):
+        write_wide(GRAPHS["picture"], plan_for(GRAPHS["picture"]))
+    tiny = dataclasses.replace(PLAN, tensors={**PLAN.tensors, "luma": TensorQuant("int16", 1e-12, 0)})
+    with pytest.raises(GraphError, match="'h0': a bias needs more than the 32 bits"):
+        write_wide(GRAPHS["picture"], tiny)
 
 
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])

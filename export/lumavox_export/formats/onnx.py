@@ -4,6 +4,9 @@ Layout NCHW; there are no Transpose nodes, since constants are stored transposed
 becomes NCHW (1, C, 1, F). Integers in and out: the int8 file begins with DequantizeLinear and ends with
 QuantizeLinear, weights are int8 and biases int32 initializers with one scale per channel. Tensors have the
 names of the graph; their dequantized twins end in ``/real``.
+
+`write_wide` writes w8a16 plans for compilers that read QDQ. Bundles do not ship such a file: ONNX Runtime
+computes it in float.
 """
 
 from __future__ import annotations
@@ -17,13 +20,28 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import GraphError
-from ..graph import ANY, Concat, Constant, Conv2D, DepthToSpace, Graph, Op, Port, Reshape, TransposeConv2D
+from ..graph import (
+    ANY,
+    Concat,
+    Constant,
+    Conv2D,
+    DepthToSpace,
+    Graph,
+    Op,
+    Port,
+    Reshape,
+    Sigmoid,
+    TransposeConv2D,
+)
 from ..quant_plan import QuantPlan, TensorQuant, weight_of, weights_of
 
 ENGINE, SUFFIX, LAYOUT = "onnx", ".onnx", "NCHW"
 PRECISIONS: tuple[str, ...] = ("float32", "int8")
 
 _OPSET, _IR_VERSION = 18, 8
+_WIDE_OPSET, _WIDE_IR_VERSION = 21, 10  # the first that quantize to 16 bits
+_WIDE_OFFSET = 32768
+_SIGMOID_STEP = 2.0**-16  # of wide files
 _AXES = (0, 2, 3, 1)  # where the NHWC axes are in NCHW
 
 
@@ -31,22 +49,48 @@ def write(graph: Graph, plan: QuantPlan | None = None) -> bytes:
     """The model file, checked by onnx; float32 without a ``plan``. Raises `GraphError` for w8a16."""
     if plan is not None and plan.precision not in PRECISIONS:
         raise GraphError(f"ONNX files are written as {' or '.join(PRECISIONS)}, not {plan.precision}")
-    writer = _Writer(graph, plan)
-    for op in graph.ops:
-        writer.operator(op)
     kind = TensorProto.FLOAT if plan is None else TensorProto.INT8
+    return _file(_Writer(graph, plan), kind, _OPSET, _IR_VERSION)
+
+
+def write_wide(graph: Graph, plan: QuantPlan) -> bytes:
+    """The QDQ file of a w8a16 plan, for compilers: integers in and out as `to_wide` has them, and every
+    ReLU between quantized tensors. Raises `GraphError` for another plan, or a bias of more than 32 bits,
+    the widest that DequantizeLinear takes.
+    """
+    if plan.precision != "w8a16":
+        raise GraphError(f"write_wide writes w8a16 plans, not {plan.precision}; use write")
+    return _file(_WideWriter(graph, plan), TensorProto.UINT16, _WIDE_OPSET, _WIDE_IR_VERSION)
+
+
+def to_wide(q: NDArray[Any]) -> NDArray[Any]:
+    """int16 as files of `write_wide` have it: uint16, 32768 higher, since NPUs take 16 bits unsigned."""
+    return (q.astype(np.int32) + _WIDE_OFFSET).astype(np.uint16)
+
+
+def from_wide(graph: Graph, plan: QuantPlan, name: str, q: NDArray[Any]) -> NDArray[Any]:
+    """The tensor ``name`` of such a file as int16 of the plan. A sigmoid's has steps of 1/65536 from 0 up:
+    Qualcomm's HTP has no other 16-bit sigmoid, and passes over another scale in silence."""
+    if name in _sigmoids(graph):
+        return plan.tensors[name].quantize(q * _SIGMOID_STEP)
+    return (q.astype(np.int32) - _WIDE_OFFSET).astype(np.int16)
+
+
+def _file(writer: _Writer, kind: int, opset: int, ir_version: int) -> bytes:
+    for op in writer.graph.ops:
+        writer.operator(op)
     body = helper.make_graph(
         writer.nodes,
         "lumavox",
-        [_value(port, kind) for port in graph.inputs],
-        [_value(port, kind) for port in graph.outputs],
+        [_value(port, kind) for port in writer.graph.inputs],
+        [_value(port, kind) for port in writer.graph.outputs],
         writer.initializers,
     )
     model = helper.make_model(
         body,
         producer_name="lumavox",
-        ir_version=_IR_VERSION,
-        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=ir_version,
+        opset_imports=[helper.make_opsetid("", opset)],
     )
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
@@ -81,10 +125,14 @@ class _Writer:
         self.initializers.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
 
+    def stored(self, q: NDArray[Any]) -> NDArray[Any]:
+        """Quantized activations as the file has them."""
+        return q
+
     def scales(self, name: str, quant: TensorQuant) -> list[str]:
         if name not in self.reals:
             self.initializer(f"{name}/scale", np.float32(quant.scale).reshape(()))
-            self.initializer(f"{name}/zero_point", np.int8(quant.zero_point).reshape(()))
+            self.initializer(f"{name}/zero_point", self.stored(np.array(quant.zero_point, quant.dtype)))
             self.reals.add(name)
         return [f"{name}/scale", f"{name}/zero_point"]
 
@@ -110,8 +158,9 @@ class _Writer:
     def operator(self, op: Op) -> None:
         if isinstance(op, Constant):
             value = op.value.transpose(0, 3, 1, 2)
-            quantized = None if self.plan is None else self.plan.tensors[op.output].quantize(value)
-            self.initializer(op.output, value.astype(np.float32) if quantized is None else quantized)
+            quant = None if self.plan is None else self.plan.tensors[op.output]
+            held = value.astype(np.float32) if quant is None else self.stored(quant.quantize(value))
+            self.initializer(op.output, held)
             return
         inputs = [self.real(name) for name in op.inputs]
         output = op.output if self.plan is None else f"{op.output}/out"
@@ -137,6 +186,8 @@ class _Writer:
         scales = bias_scales = None
         if self.plan is not None:
             weight, bias = weights_of(op, self.plan)
+            if np.abs(bias).max(initial=0) > 2**31 - 1:
+                raise GraphError(f"Conv2D {op.output!r}: a bias needs more than the 32 bits of ONNX files")
             bias = bias.astype(np.int32)
             scales = np.asarray(self.plan.weights[op.output])
             bias_scales = scales * self.plan.tensors[op.x].scale
@@ -155,7 +206,11 @@ class _Writer:
         }
         self.node("Conv", inputs, linear, **attributes)
         if op.activation == "relu":
-            self.node("Relu", [linear], output)
+            self.node("Relu", [self.before_relu(op, linear)], output)
+
+    def before_relu(self, op: Conv2D, linear: str) -> str:
+        """What a ReLU reads: engines see that at zero point -128 it is what saturation does anyway."""
+        return linear
 
     def cells(self, op: TransposeConv2D, x: str, output: str) -> None:
         quantized = op.weight if self.plan is None else weight_of(op, self.plan)
@@ -175,3 +230,27 @@ class _Writer:
             return {"auto_pad": "SAME_UPPER"}  # the amount depends on the size
         (top, bottom), (left, right) = (op.pads(axis, sizes[axis]) for axis in (0, 1))
         return {"pads": [top, left, bottom, right]}
+
+
+class _WideWriter(_Writer):
+    """16-bit activations: unsigned, and a ReLU that compilers do not fuse is an operator of its own."""
+
+    def stored(self, q: NDArray[Any]) -> NDArray[Any]:
+        return to_wide(q)
+
+    def scales(self, name: str, quant: TensorQuant) -> list[str]:
+        if name in _sigmoids(self.graph) and name not in self.reals:
+            self.initializer(f"{name}/scale", np.array(_SIGMOID_STEP, np.float32))
+            self.initializer(f"{name}/zero_point", np.array(0, np.uint16))
+            self.reals.add(name)
+        return super().scales(name, quant)
+
+    def before_relu(self, op: Conv2D, linear: str) -> str:
+        assert self.plan is not None
+        scales = self.scales(op.output, self.plan.tensors[op.output])
+        quantized = self.node("QuantizeLinear", [linear, *scales], f"{linear}/quantized")
+        return self.node("DequantizeLinear", [quantized, *scales], f"{linear}/real")
+
+
+def _sigmoids(graph: Graph) -> set[str]:
+    return {op.output for op in graph.ops if isinstance(op, Sigmoid)}
