@@ -1,4 +1,4 @@
-"""Build hook: puts every shipped bundle into the wheel.
+"""Build hook: puts every shipped bundle and the chipset profiles into the wheel.
 
 The folder is the registry: ``models/<task>/<name>/bundle`` becomes
 ``lumavox/_models/<task>/<name>/bundle``, where ``lumavox.catalog`` looks. Recipes, weights and measured
@@ -24,3 +24,4 @@ class ShippedBundles(BuildHookInterface):
             bundle = manifest.parent
             name = bundle.relative_to(root / "models").as_posix()
             build_data["force_include"][str(bundle)] = f"lumavox/_models/{name}"
+        build_data["force_include"][str(root / "device_tests/chipsets")] = "lumavox_matrix/_chipsets"

@@ -9,13 +9,15 @@ in ``__post_init__`` (any ``ValueError`` raised there is reported with file and 
     text = dump_json(plain(bundle))
 
 Understood types: dataclasses, ``str``, ``bool``, ``int``, ``float`` (an int is taken, NaN and infinity are
-not), ``Path``, ``Literal``, ``X | None``, unions, ``tuple``, ``Mapping[str, X]``, and ``object`` for free
-JSON. Absent means "not known": a field with a default may be left out, and null is never a value.
+not), ``Path``, ``Literal``, ``Enum`` of texts, ``X | None``, unions, ``tuple``, ``Mapping[str, X]``, and
+``object`` for free JSON. Absent means "not known": a field with a default may be left out, and null is never
+a value.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import math
 import re
@@ -86,6 +88,8 @@ def plain(value: object) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Path):
         return value.as_posix()
+    if isinstance(value, enum.Enum):
+        return value.value
     return value
 
 
@@ -121,6 +125,8 @@ class _Parser:
             )
         if kind is object:
             return self.free(value, key)
+        if isinstance(kind, enum.EnumMeta):
+            return self.member(kind, value, key)
         return self.scalar(kind, value, key)
 
     def dataclass(self, kind: Any, value: object, key: str) -> Any:
@@ -177,6 +183,12 @@ class _Parser:
         if isinstance(value, (list, tuple)):
             return tuple(self.value(object, item, f"{key}[{i}]") for i, item in enumerate(value))
         return self.scalar(type(value), value, key)
+
+    def member(self, kind: enum.EnumMeta, value: object, key: str) -> Any:
+        members: dict[object, Any] = {item.value: item for item in list(kind)}
+        if type(value) is str and value in members:
+            return members[value]
+        raise self.fail(key, unknown_message("value", value, members))
 
     def scalar(self, kind: Any, value: object, key: str) -> Any:
         if kind not in _WORDS:

@@ -23,7 +23,9 @@ from bundles import sr_bundle
 pytest.importorskip("hatchling", reason="building a wheel needs hatchling, which is in lumavox[dev]")
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore", "sdk", "export")
+SOURCES = (
+    "pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore", "sdk", "export", "device_tests",
+)  # fmt: skip
 STAY_AT_HOME = (
     "models/sr/tiny/recipe.toml",
     "models/sr/tiny/measured.json",
@@ -67,8 +69,11 @@ def names(wheel: zipfile.ZipFile) -> list[str]:
     return wheel.namelist()
 
 
-def test_both_import_packages_are_in_the_wheel(names):
-    for package, folder in (("lumavox", ROOT / "sdk"), ("lumavox_export", ROOT / "export")):
+PACKAGES = (("lumavox", "sdk"), ("lumavox_export", "export"), ("lumavox_matrix", "device_tests"))
+
+
+def test_the_import_packages_are_in_the_wheel(names):
+    for package, folder in ((package, ROOT / name) for package, name in PACKAGES):
         modules = {p.relative_to(folder).as_posix() for p in (folder / package).rglob("*.py")}
         assert modules <= set(names)
         assert f"{package}/py.typed" in names
@@ -99,9 +104,14 @@ def test_an_installed_wheel_finds_its_models_from_any_folder(wheel, tmp_path):
     assert result.stdout.strip() == str(tmp_path / "site/lumavox/_models/sr/tiny/bundle"), result.stderr
 
 
-def test_only_the_two_packages_and_the_metadata_are_in_the_wheel(names):
+def test_only_the_packages_and_the_metadata_are_in_the_wheel(names):
     tops = {n.split("/")[0] for n in names}
-    assert {t for t in tops if not t.endswith(".dist-info")} == {"lumavox", "lumavox_export"}
+    assert {t for t in tops if not t.endswith(".dist-info")} == {p for p, _ in PACKAGES}
+
+
+def test_the_chipset_profiles_are_in_the_wheel(names):
+    for file in (ROOT / "device_tests/chipsets").glob("*.toml"):
+        assert f"lumavox_matrix/_chipsets/{file.name}" in names
 
 
 def test_no_tests_caches_or_training_files_are_in_the_wheel(names):
@@ -121,7 +131,7 @@ def test_the_schemas_and_public_keys_are_in_the_wheel(names):
             assert file.relative_to(ROOT / "sdk").as_posix() in names
 
 
-def test_the_metadata_names_the_version_the_licence_and_both_commands(wheel, names):
+def test_the_metadata_names_the_version_the_licence_and_the_commands(wheel, names):
     folder = next(n.split("/")[0] for n in names if n.endswith(".dist-info/METADATA"))
     metadata = email.parser.Parser().parsestr(wheel.read(f"{folder}/METADATA").decode())
     version = (ROOT / "sdk/lumavox/_version.py").read_text()
@@ -131,6 +141,7 @@ def test_the_metadata_names_the_version_the_licence_and_both_commands(wheel, nam
     commands = wheel.read(f"{folder}/entry_points.txt").decode()
     assert "lumavox = lumavox.cli:main" in commands
     assert "lumavox-export = lumavox_export.cli:main" in commands
+    assert "lumavox-matrix = lumavox_matrix.cli:main" in commands
 
 
 def test_the_runtime_depends_on_three_packages_and_no_extra_installs_torch(wheel, names):

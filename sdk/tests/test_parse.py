@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -166,3 +167,22 @@ def test_random_values_are_parsed_or_refused_with_the_one_error(value):
     except OptionError:
         return
     assert parse(Recipe, plain(recipe), "x") == recipe
+
+
+class Fruit(enum.Enum):
+    APPLE = "apple"
+    PEAR = "pear"
+
+
+@dataclass(frozen=True)
+class Basket:
+    first: Fruit
+    others: tuple[Fruit, ...] = ()
+
+
+def test_members_of_an_enum_are_read_and_written_by_their_value_and_unknown_ones_name_the_nearest():
+    basket = parse(Basket, {"first": "pear", "others": ["apple"]}, "x")
+    assert basket == Basket(Fruit.PEAR, (Fruit.APPLE,))
+    assert plain(basket) == {"first": "pear", "others": ["apple"]}
+    with pytest.raises(OptionError, match=r"first: unknown value 'aple'; did you mean 'apple'"):
+        parse(Basket, {"first": "aple"}, "x")

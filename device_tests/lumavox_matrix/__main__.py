@@ -1,0 +1,5 @@
+"""``python -m lumavox_matrix``."""
+
+from .cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,61 @@
+"""Run the cells of a plan; what is in the store already is not run again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lumavox.errors import OptionError
+from lumavox_matrix.cell import Status
+from lumavox_matrix.result import Result
+from lumavox_matrix.run import run as run_cells
+from lumavox_matrix.store import Store
+from lumavox_matrix.tiers import tier
+
+from . import _scope
+
+HELP = "run the planned cells on their devices; a run that was interrupted goes on"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to run, and how."""
+    _scope.add_arguments(parser)
+    parser.set_defaults(store=Path("out/matrix"))
+    parser.add_argument("--workers", type=int, help="cells at a time (default: one per processor, at most 8)")
+    parser.add_argument("--cell", action="append", default=[], metavar="DIGEST", help="only these cells")
+    parser.add_argument("--again", action="store_true", help="also what the store has")
+    parser.add_argument("--loaded", action="store_true", help="with decoding and sound beside")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="of one cell")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 1 if a cell is FAIL, ERROR or MISS by the first rule; verdicts are the gate's."""
+    store = Store.open(args.store)
+    made = _scope.planned(args, every=bool(args.cell))
+    cells = list(made.cells)
+    if args.cell:
+        known = {planned.cell.digest: planned for planned in cells}
+        for digest in args.cell:
+            if digest not in known:
+                raise OptionError.unknown("cell", digest, known)
+        cells = [known[digest] for digest in args.cell]
+    _scope.show(made, cells=False)
+    summary = run_cells(
+        cells, store, tier(args.tier), workers=args.workers, again=args.again, loaded=args.loaded,
+        timeout_s=args.timeout, report=_line,
+    )  # fmt: skip
+    told = (
+        ", ".join(f"{count} {status.value}" for status, count in sorted(summary.statuses.items()))
+        or "nothing"
+    )
+    print(f"ran {summary.ran} cells ({told}), {summary.skipped} were there; results in {store.folder}")
+    bad = (Status.FAIL, Status.ERROR, Status.MISS)
+    return 1 if any(summary.statuses.get(status) for status in bad) else 0
+
+
+def _line(result: Result, done: int, of: int) -> None:
+    text = f"[{done}/{of}] {result.status.value:5} {result.cell} ({result.outcome.seconds:.1f} s)"
+    if result.status is not Status.DONE:
+        text += f": {result.reason}"
+    print(text, file=sys.stderr, flush=True)

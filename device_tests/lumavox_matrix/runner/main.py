@@ -1,0 +1,24 @@
+"""The runner's entry: ``runner.pyz job.json record.json``. Exit code 0 if a complete record was written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .job import Job
+from .session import run_job
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; whatever the product raises is in the record."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if len(arguments) != 2:
+        print("use: runner.pyz job.json record.json", file=sys.stderr)
+        return 2
+    job_path, record_path = map(Path, arguments)
+    job = Job.read(job_path)
+    record = run_job(job, job_path.parent / job.bundle, record_path)
+    return 0 if record.complete else 1
