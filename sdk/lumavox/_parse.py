@@ -185,7 +185,7 @@ class _Parser:
         return self.scalar(type(value), value, key)
 
     def member(self, kind: enum.EnumMeta, value: object, key: str) -> Any:
-        members: dict[object, Any] = {item.value: item for item in list(kind)}
+        members: dict[object, Any] = {item.value: item for item in typing.cast(Any, kind)}
         if type(value) is str and value in members:
             return members[value]
         raise self.fail(key, unknown_message("value", value, members))

@@ -5,7 +5,7 @@ engine, opens the variant, and runs the golden vector once, which is also the wa
 ``backend="auto"`` a variant that cannot be opened, or does not reproduce its vector on this machine, is
 passed over for the next one, and ``reason`` says so.
 
-    session = Session.open(Bundle.open("sr/x2-base"))
+    session = Session.open(Bundle.open("sr/base-x2"))
     session.engine.run()
 """
 
@@ -95,6 +95,8 @@ class Session:
         meter.model = ModelInfo(self.bundle.id, self.bundle.digest, self.bundle.version, self.variant.name)
         meter.ep_actual, meter.ep_version = self.backend.name, self.engine.description
         meter.cold_load_ms, meter.self_check = self.cold_load_ms, self.self_check
+        if placement := getattr(self.engine, "placement", None):
+            meter.nodes_on_ep, meter.nodes_total = placement
         meter.config_digest = config_digest(
             self.bundle.digest, self.variant.name, self.backend.name, self.engine.description
         )

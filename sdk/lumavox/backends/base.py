@@ -47,7 +47,10 @@ class Probe:
 
 
 class Engine(Protocol):
-    """One opened model. Every method raises `EngineError` and nothing else."""
+    """One opened model. Every method raises `EngineError` and nothing else.
+
+    An engine that knows where its operators run has an attribute ``placement``: (on the accelerator, all).
+    """
 
     description: str  # library, version, delegate, threads: for reports
 

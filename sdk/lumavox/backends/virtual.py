@@ -2,7 +2,8 @@
 
 Its model file is a small JSON object. What it computes:
 
-    {"op": "nearest", "scale": 2}         each output pixel repeats an input pixel (a picture network)
+    {"op": "nearest", "scale": 2}         each output pixel repeats the nearest input pixel (a picture
+                                          network); with 1.5, sizes must be even
     {"op": "mask", "value": 1.0}          every output is that value, quantized by the variant's scale
 
     offset            added to every "nearest" output, in output steps (tells two variants apart)
@@ -17,6 +18,7 @@ vector that `Session` runs, so that call n is the n-th frame:
     nan_at            [calls] whose outputs are NaN (float outputs; integers get their largest value)
     black_at          [calls] whose outputs are all at the lowest value
     wrong_at          [calls] whose outputs are reversed in sign (a negative picture)
+    faults            {...}: what chipsets do to a model, see `_virtual_faults`
 
 As strict as the strictest real engine: it refuses to run while a view of its tensors is alive.
 """
@@ -26,12 +28,15 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lumavox._parse import parse
+from lumavox._virtual_faults import Disturbance, Faults
 from lumavox.backends.base import Engine, Probe, concrete, engine_errors, named
 from lumavox.errors import EngineError, OptionError
 
@@ -48,7 +53,7 @@ class Script:
     """The model file of a virtual variant; see the module's docstring for each member."""
 
     op: str
-    scale: int = 2
+    scale: float = 2
     value: float = 1.0
     offset: int = 0
     fail_open: bool = False
@@ -61,6 +66,7 @@ class Script:
     nan_at: tuple[int, ...] = ()
     black_at: tuple[int, ...] = ()
     wrong_at: tuple[int, ...] = ()
+    faults: Faults = field(default_factory=Faults)
 
     @classmethod
     def parse(cls, model: bytes) -> Script:
@@ -75,6 +81,8 @@ class Script:
         if data.get("op") not in _OPS:
             raise OptionError.unknown("op", data.get("op"), _OPS, "a virtual model")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        if "faults" in values:
+            values["faults"] = parse(Faults, values["faults"], "a virtual model", key="faults")
         return cls(**values)
 
 
@@ -85,6 +93,8 @@ class _VirtualEngine:
         self._script = script
         self._variant = variant
         self._calls = 0
+        self._disturbance = Disturbance(script.faults)
+        self.placement = self._disturbance.placement
         self._closed = threading.Event()
         self._inputs = {spec.name: _filled(spec, concrete(spec.shape)) for spec in variant.inputs}
         self._outputs: dict[str, np.ndarray] = {}
@@ -97,7 +107,7 @@ class _VirtualEngine:
                 shape = self._inputs[states[spec.name]].shape
             elif self._script.op == "nearest":
                 n, h, w, c = _nhwc(self._inputs[self._variant.inputs[0].name].shape, spec.layout)
-                up = (n, h * self._script.scale, w * self._script.scale, c)
+                up = (n, int(h * self._script.scale), int(w * self._script.scale), c)
                 shape = up if spec.layout == "NHWC" else (n, c, up[1], up[2])
             else:
                 shape = concrete(spec.shape)
@@ -128,8 +138,9 @@ class _VirtualEngine:
         self._calls += 1
         if call in script.hang_at:
             self._closed.wait(script.hang_ms / 1e3)
-        if script.delay_ms and call % script.delay_every == 0:
-            self._closed.wait(script.delay_ms / 1e3)
+        self._disturbance.before(call)
+        usual_ms = script.delay_ms if call % script.delay_every == 0 else 0.0
+        self._closed.wait(self._disturbance.delay_ms(call, usual_ms) / 1e3)
         if call in script.fail_at or (script.fail_every and call and call % script.fail_every == 0):
             raise EngineError(f"virtual failed while running the model: scripted fault in call {call}")
         with engine_errors("virtual", "running the model"):
@@ -143,11 +154,21 @@ class _VirtualEngine:
                 else:
                     out[...] = _quantized(spec, script.value)
                 self._spoil(out, call)
+                if spec.name not in states:
+                    self._disturbance.after(call, spec.name, out, spec.layout)
 
     def _nearest(self, out: np.ndarray, layout: str) -> None:
         source = self._inputs[self._variant.inputs[0].name]
-        rows, columns = (1, 2) if layout == "NHWC" else (2, 3)
-        up = source.repeat(self._script.scale, rows).repeat(self._script.scale, columns)
+        up, scale = source, self._script.scale
+        for axis in (1, 2) if layout == "NHWC" else (2, 3):
+            side = source.shape[axis]
+            if side * scale % 1:
+                raise EngineError(
+                    f"virtual: a side of {side} times {scale:g} is not a whole number of pixels"
+                )
+            whole = float(scale).is_integer()
+            places = np.floor((np.arange(int(side * scale)) + 0.5) / scale).astype(int)
+            up = up.repeat(int(scale), axis) if whole else up.take(places, axis)
         if not self._script.offset:
             out[...] = up
         elif out.dtype.kind == "f":
@@ -212,6 +233,9 @@ class VirtualBackend:
             script = Script.parse(model)
             if script.fail_open:
                 raise EngineError("virtual failed while loading: scripted fault")
+            if script.faults.open_error:
+                raise EngineError(f"virtual failed while loading: {script.faults.open_error}")
+            time.sleep(script.faults.open_ms / 1e3)
             return _VirtualEngine(script, variant)
 
 
