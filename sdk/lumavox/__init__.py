@@ -2,7 +2,7 @@
 
     import lumavox
 
-    with lumavox.Upscaler.open("sr/x2-base") as upscaler:
+    with lumavox.Upscaler.open() as upscaler:
         larger = upscaler.process(frame)            # lumavox.Frame in, lumavox.Frame out
     with lumavox.DialogEnhancer.open("de/base", level="medium") as enhancer:
         clearer = enhancer.process(block)           # (n, channels) float32 or int16, any n

@@ -146,16 +146,33 @@ class Delay:
 
 @dataclass(frozen=True)
 class PictureFrontEnd:
-    """``front_end`` of task "sr"."""
+    """``front_end`` of task "sr".
 
-    scale: int
+    The network takes height and width that are multiples of ``multiple``, and makes each ``multiple`` pixels
+    of a row or column ``scale * multiple``, which is a whole number (1.5 needs a multiple of 2).
+    """
+
+    scale: int | float  # a whole one is written as such: 2, not 2.0
     plane: Literal["luma"]
     bit_depth: Literal[8, 10]
     receptive_field: int  # low-resolution pixels across that one output pixel depends on
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         _require(1 <= self.scale <= 8, f"scale must be 1 to 8, got {self.scale}")
+        whole = isinstance(self.scale, float) and self.scale.is_integer()
+        _require(not whole, f"scale {self.scale}: write {self.scale:g}, a whole number")
         _require(self.receptive_field >= 1, f"receptive_field must be at least 1, got {self.receptive_field}")
+        _require(1 <= self.multiple <= 16, f"multiple must be 1 to 16, got {self.multiple}")
+        cell = self.scale * self.multiple
+        _require(
+            cell == int(cell), f"scale {self.scale} times multiple {self.multiple} is not a whole number"
+        )
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Pixels along each side of the smallest square the network takes, and of what it makes of it."""
+        return self.multiple, int(self.scale * self.multiple)
 
 
 @dataclass(frozen=True)
@@ -181,13 +198,24 @@ class Document:
         _require(_distinct([v.name for v in self.variants]), "two variants have the same name")
         frames, samples = self.delay.frames, self.delay.samples
         if self.task == "sr":
-            parse(PictureFrontEnd, self.front_end, "front_end")
+            front_end = parse(PictureFrontEnd, self.front_end, "front_end")
             _require(frames is not None and samples is None, "delay: task 'sr' needs frames, and only these")
             _require(not self.calibration, "calibration belongs to task 'de'")
+            for variant in self.variants:
+                _check_fixed_sides(variant, front_end.multiple)
         else:
             _require(samples is not None and frames is None, "delay: task 'de' needs samples, and only these")
             requested = [pair[0] for pair in self.calibration]
             _require(requested == sorted(set(requested)), "calibration: requested dB must rise")
+
+
+def _check_fixed_sides(variant: Variant, multiple: int) -> None:
+    for tensor in () if variant.dynamic else variant.inputs:
+        sides = tensor.shape[1:3] if tensor.layout == "NHWC" else tensor.shape[2:4]
+        fits = all(side % multiple == 0 for side in sides)
+        _require(
+            fits, f"variant {variant.name!r}: {tensor.name!r} has sides {sides}, not multiples of {multiple}"
+        )
 
 
 def _distinct(names: list[str]) -> bool:

@@ -14,7 +14,7 @@ given up for good; until then the next frame tries again. Frames that pass by wh
 do not count."""
 
 MAX_MEAN_EXCESS = 24.0
-"""How far, in 8-bit steps, probed output pixels may on average lie outside the range of the 3x3 input pixels
+"""How far, in 8-bit steps, probed output pixels may on average lie outside the range of the input pixels
 around them. An enlargement overshoots at a few edges only (mean below 2, on a checkerboard as on noise); a
 negative, black or scrambled picture is at 40 and above."""
 
@@ -22,29 +22,35 @@ _CONSTANT_EXCESS = 4.0  # the same for an output that is one value everywhere
 _PROBES = 32  # along each side
 
 
-def implausible(source: np.ndarray, out: np.ndarray) -> str | None:
-    """Why ``out`` cannot be an enlargement of ``source`` by a whole factor, or None.
+def implausible(source: np.ndarray, out: np.ndarray, cell: tuple[int, int]) -> str | None:
+    """Why ``out`` cannot be an enlargement of ``source``, or None.
 
-    Both are luma planes, uint8, or uint16 with samples of 0..1023. The output pixels over an input pixel,
-    averaged, are compared with that pixel and its neighbours. Pictures of fewer than 3 rows or columns are
-    not judged.
+    Both are luma planes, uint8, or uint16 with samples of 0..1023. ``cell`` is how many pixels along a side
+    become how many: (1, 2), or (2, 3) for x1.5. The output pixels over such a cell, averaged, are compared
+    with the cell's pixels and their neighbours. Pictures of fewer than 3 rows or columns of cells are not
+    judged.
     """
-    height, width = source.shape
+    pixels, enlarged = cell
+    height, width = source.shape[0] // pixels, source.shape[1] // pixels  # in cells
     if height < 3 or width < 3:
         return None
-    scale = out.shape[0] // height
     rows, columns = max(1, height // _PROBES), max(1, width // _PROBES)
-    lowest = highest = source[1:-1:rows, 1:-1:columns]
-    for i in range(3):
-        for j in range(3):
-            around = source[i : height - 2 + i : rows, j : width - 2 + j : columns]
+
+    def probed(plane: np.ndarray, size: int, top: int, left: int) -> np.ndarray:
+        """The sample at ``(top, left)`` of each probed cell of ``size``; the border's are left out."""
+        return plane[size + top : size * (height - 1) + top : size * rows,
+                     size + left : size * (width - 1) + left : size * columns]  # fmt: skip
+
+    lowest = highest = probed(source, pixels, 0, 0)
+    for i in range(-1, pixels + 1):
+        for j in range(-1, pixels + 1):
+            around = probed(source, pixels, i, j)
             lowest, highest = np.minimum(lowest, around), np.maximum(highest, around)
     block = np.zeros(lowest.shape, np.float32)
-    inner = out[scale:-scale, scale:-scale]
-    for i in range(scale):
-        for j in range(scale):
-            block += inner[i :: rows * scale, j :: columns * scale]
-    block /= scale * scale
+    for i in range(enlarged):
+        for j in range(enlarged):
+            block += probed(out, enlarged, i, j)
+    block /= enlarged * enlarged
     outside = np.maximum(lowest - block, block - highest)
     excess = float(np.maximum(outside, 0).mean()) / (4.0 if source.dtype == np.uint16 else 1.0)
     if excess > _CONSTANT_EXCESS and np.ptp(block) == 0:

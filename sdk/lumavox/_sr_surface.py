@@ -1,6 +1,6 @@
 """Between frames and luma planes: what of a picture the network sees, and how the rest follows.
 
-`Surface` serves one pixel format, size and output size, and keeps its buffers. It knows no network. Luma
+`Surface` serves one pixel format, size and scale, and keeps its buffers. It knows no network. Luma
 planes are uint8, or uint16 with samples of 0..1023, whatever the format:
 
 - NV12, I420, GRAY8, I010: the frame's own luma planes, no copy;
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from lumavox.picture import Frame, PixelFormat
-from lumavox.resample_picture import ChromaResizer, resize_luma
+from lumavox.resample_picture import ChromaResizer, PlaneResizer, enlarged_side
 
 _P010_SHIFT = 6
 
@@ -22,12 +22,14 @@ _P010_SHIFT = 6
 class Surface:
     """Use, per frame: ``luma``, ``target``, fill the target, ``chroma``, ``finish``."""
 
-    def __init__(self, format: PixelFormat, width: int, height: int, out_width: int, out_height: int) -> None:
+    def __init__(self, format: PixelFormat, width: int, height: int, scale: float) -> None:
         self.format = format
         self.size = (width, height)
+        out_width, out_height = (enlarged_side(side, scale) for side in self.size)
         self.out_size = (out_width, out_height)
-        self._chroma = ChromaResizer(width, height, out_width, out_height)
+        self._chroma = ChromaResizer(width, height, out_width, out_height, scale)
         small, large = (height, width), (out_height, out_width)
+        self._resizer = PlaneResizer(small, large, scale)
         self._luma = np.empty(small if format in _CONVERTED else (0, 0), format.dtype)
         self._low: list[tuple[np.ndarray, np.ndarray]] = []
         if format is PixelFormat.P010:
@@ -61,12 +63,14 @@ class Surface:
 
     def bypass(self, luma: np.ndarray, target: np.ndarray) -> None:
         """The conventional way from one to the other."""
-        resize_luma(luma, target)
+        self._resizer.resize(luma, target)
 
     def chroma(self, frame: Frame, out: Frame) -> None:
         """Enlarge the chroma of ``frame`` into ``out``; may run while the network works on the luma."""
         if self.format.packed_rgb:
-            resize_luma(self._ycc, self._ycc_large)  # sited like luma; the Y in it is replaced in finish()
+            self._resizer.resize(
+                self._ycc, self._ycc_large
+            )  # sited like luma; the Y in it is replaced in finish()
         elif self.format is PixelFormat.P010:
             small, large = self._low[0]
             np.right_shift(frame.planes[1], _P010_SHIFT, out=small)

@@ -3,7 +3,7 @@
 Both are called in turn within one run, so that both see the same caches, clocks and neighbours. Times on
 a busy machine are noisy: look at the ratio, and at those of one run only.
 
-    overhead("sr/x2-base").ratio                       # 1.02: the wrapper adds 2 %
+    overhead().ratio                                   # 1.02: the wrapper adds 2 %
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lumavox._sr_network import front_end_of
+from lumavox._sr_plan import up_to
 from lumavox.bundle import Bundle
+from lumavox.catalog import DEFAULT_SR
 from lumavox.errors import OptionError
 from lumavox.picture import Frame, PixelFormat
+from lumavox.scaling import plan_scale
 from lumavox.session import Session
 from lumavox.video import Upscaler
 
@@ -51,7 +55,7 @@ class Overhead:
 
 
 def overhead(
-    model: str | Path | Bundle = "sr/x2-base",
+    model: str | Path | Bundle = DEFAULT_SR,
     *,
     size: tuple[int, int] = (960, 540),
     format: PixelFormat = PixelFormat.NV12,
@@ -65,8 +69,7 @@ def overhead(
 
     Raises what `Upscaler.open` raises, and `OptionError` for a variant of fixed size.
     """
-    if not isinstance(model, Bundle):
-        model = Bundle.open(model, task="sr", trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
+    model = plan_scale(model, trusted_keys=trusted_keys, allow_unsigned=allow_unsigned).bundle
     width, height = size
     frame = _noise(format, width, height)
     preferred = model.variants[0].content
@@ -78,7 +81,9 @@ def overhead(
         spec, engine = session.variant.inputs[0], session.engine
         if not session.variant.dynamic:
             raise OptionError(f"variant {session.variant.name!r} has a fixed size; measure a dynamic one")
-        engine.resize(spec.name, (1, height, width, 1) if spec.layout == "NHWC" else (1, 1, height, width))
+        multiple = front_end_of(model).multiple
+        rows, columns = up_to(height, multiple), up_to(width, multiple)
+        engine.resize(spec.name, (1, rows, columns, 1) if spec.layout == "NHWC" else (1, 1, rows, columns))
         engine.input(spec.name)[...] = 0
         out = upscaler.process(frame)
         engine_ms, process_ms = [], []

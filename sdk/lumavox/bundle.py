@@ -5,7 +5,7 @@ memory (models are small, at most ``MAX_BUNDLE_BYTES`` in all), verifies signatu
 those bytes, and only then reads their meaning. ``read`` hands out the same bytes, so nothing can change
 between check and use. It runs no model: that is ``session``.
 
-    bundle = Bundle.open("sr/x2-base", task="sr")
+    bundle = Bundle.open("sr/base-x2", task="sr")
     variant = bundle.select(engines=["tflite", "onnx"], content="streamed")
     model = bundle.read(variant.file)
 """
@@ -39,7 +39,7 @@ CONTENTS = ("any", "clean", "streamed")
 class Bundle:
     """A verified model bundle; made by ``Bundle.open``."""
 
-    id: str  # "sr/x2-base"
+    id: str  # "sr/base-x2"
     version: str
     task: str  # "sr" or "de"
     digest: str  # SHA-256 of manifest.json, hex: names these exact bytes

@@ -3,9 +3,9 @@
 What is written passes through the same rules that ``Bundle.open`` applies, so a bundle that this runtime
 would refuse is never made. The same arguments give the same bytes.
 
-    folder = write_bundle(out / "bundle", id="sr/x2-base", version="0.1.0", front_end={...}, variants=[...],
+    folder = write_bundle(out / "bundle", id="sr/base-x2", version="0.1.0", front_end={...}, variants=[...],
                           provenance=Provenance(...), card="# ...", files={"variants/a.tflite": ...}, key=key)
-    pack_bundle(folder, out / "x2-base.zip")
+    pack_bundle(folder, out / "base-x2.zip")
 """
 
 from __future__ import annotations

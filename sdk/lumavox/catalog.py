@@ -1,10 +1,11 @@
-"""Where bundles are found by id, such as ``sr/x2-base``.
+"""Where bundles are found by id, such as ``de/base``.
 
 A folder is the registry: ``<root>/<task>/<name>/bundle``, or ``<root>/<task>/<name>.zip``. Roots, in this
 order: the folders in the environment variable ``LUMAVOX_MODELS``, ``lumavox/_models`` of an installed
 wheel, ``models`` of a source checkout. Nothing is opened or verified here.
 
     find_bundle("de/base")            # -> Path
+    tiers()                           # -> {"base": {1.5: "sr/base-x1.5", 2.0: "sr/base-x2"}}
     [str(p) for p in shipped_bundles()]
 """
 
@@ -17,9 +18,15 @@ from pathlib import Path
 
 from .errors import BundleNotFoundError, unknown_message
 
+DEFAULT_SR = "sr/x2-base"
+"""The picture model where none is named: a tier, or an id."""
+DEFAULT_DE = "de/base"
+"""The dialog model where none is named."""
+
 ENVIRONMENT = "LUMAVOX_MODELS"
 _PACKAGE = Path(__file__).parent
 _ID = re.compile(r"(sr|de)/([A-Za-z0-9_][A-Za-z0-9._-]*)")
+_TIER = re.compile(r"sr/(?P<tier>[A-Za-z0-9_][A-Za-z0-9._-]*)-x(?P<scale>[0-9]+(?:\.[0-9]+)?)")
 
 
 def shipped_bundles() -> list[Path]:
@@ -30,7 +37,7 @@ def shipped_bundles() -> list[Path]:
 def find_bundle(id_or_path: str | Path) -> Path:
     """The folder or zip of a bundle id, or of a path that exists.
 
-    A text that is both is taken as the id; write ``./sr/x2-base`` for the folder. Raises
+    A text that is both is taken as the id; write ``./de/base`` for the folder. Raises
     BundleNotFoundError that names the nearest known id.
     """
     text = os.fspath(id_or_path)
@@ -48,6 +55,15 @@ def find_bundle(id_or_path: str | Path) -> Path:
         f"there is no bundle at {text!r}; give the path of a bundle folder or zip, "
         f"or one of the ids: {', '.join(sorted(found)) or 'none'}"
     )
+
+
+def tiers() -> dict[str, dict[float, str]]:
+    """The picture models by tier and scale, as their ids say: ``sr/<tier>-x<scale>``."""
+    tiers: dict[str, dict[float, str]] = {}
+    for id in sorted(_found()):
+        if match := _TIER.fullmatch(id):
+            tiers.setdefault(match["tier"], {})[float(match["scale"])] = id
+    return tiers
 
 
 def _found() -> dict[str, Path]:

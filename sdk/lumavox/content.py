@@ -18,13 +18,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Chooser", "Estimate", "estimate"]
+from lumavox.errors import OptionError
+
+__all__ = ["CONTENTS", "Chooser", "Decision", "Estimate", "estimate"]
+
+CONTENTS = ("auto", "clean", "streamed")
 
 STREAMED_SCORE = 0.35
 DECIDING_FRAMES = 5
 _CROP = (512, 768)  # rows, columns looked at, from the middle
 _GRID = 8
 _SMALLEST = 4 * _GRID
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What kind of material it is, and why; ``content`` "auto" leaves it to the estimate.
+
+    Raises `OptionError` for another content.
+    """
+
+    content: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if self.content not in CONTENTS:
+            raise OptionError.unknown("content", self.content, CONTENTS)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ record, and nothing is ever sent: what becomes of it is the player's decision. J
 ``schemas/telemetry.schema.json``. The equivalents in CMCD v2 (CTA-5004-B), where there are any: session_id
 = sid, ts_ms = ts, errors = ec.
 
-    meter = Meter(task="sr", model=ModelInfo("sr/x2-base", bundle.digest), ep_requested="auto")
+    meter = Meter(task="sr", model=ModelInfo(bundle.id, bundle.digest), ep_requested="auto")
     meter.frames_in += 1
     meter.add_latency_us(1234.5)
     line = meter.record().to_json()                       # one line of a JSONL file
@@ -34,6 +34,8 @@ __all__ = [
 ]  # fmt: skip
 
 State = Literal["off", "warming", "active", "degraded", "bypass", "failed"]
+
+Content = Literal["clean", "streamed", "any"]
 
 MAX_ERRORS = 32
 
@@ -109,6 +111,8 @@ class TelemetryRecord:
     runtime_version: str | None = None
     ts_ms: int | None = None  # Unix time of the record
     state_reason: str | None = None
+    content: Content | None = None  # task "sr": the kind of material that the network in use is for
+    content_reason: str | None = None
     ep_requested: str | None = None  # execution provider: the backend asked for
     ep_actual: str | None = None  # the backend that ran
     ep_version: str | None = None  # its library and version
@@ -167,9 +171,10 @@ class Meter:
 
     __slots__ = (
         "_errors", "_histogram", "_miss_run", "_task", "added_latency_ms", "cold_load_ms", "config_digest",
-        "deadline_miss_count", "deadline_miss_run_max", "deadline_us", "ep_actual", "ep_requested",
-        "ep_version", "first_frame_ms", "frames_bypassed", "frames_enhanced", "frames_in", "frames_late",
-        "model", "nodes_on_ep", "nodes_total", "self_check", "session_id", "state", "state_reason",
+        "content", "content_reason", "deadline_miss_count", "deadline_miss_run_max", "deadline_us",
+        "ep_actual", "ep_requested", "ep_version", "first_frame_ms", "frames_bypassed", "frames_enhanced",
+        "frames_in", "frames_late", "model", "nodes_on_ep", "nodes_total", "self_check", "session_id",
+        "state", "state_reason",
     )  # fmt: skip
 
     def __init__(
@@ -189,6 +194,8 @@ class Meter:
         self.model = model
         self.state: State = "warming"
         self.state_reason: str | None = None
+        self.content: Content | None = None
+        self.content_reason: str | None = None
         self.ep_requested = ep_requested
         self.ep_actual: str | None = None
         self.ep_version: str | None = None

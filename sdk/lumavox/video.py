@@ -4,7 +4,7 @@ The network enlarges luma; chroma takes the conventional filter. If the network 
 still loading, its engine failed, it missed ``deadline_ms``, its output cannot be right), the frame comes out
 by the conventional filter, at the same size, and `record` says so. Only wrong input raises.
 
-    with Upscaler.open("sr/x2-base") as upscaler:
+    with Upscaler.open("base", size=(1280, 720), target=(1920, 1080)) as upscaler:
         for frame in frames:                        # Frame of any format and size, also changing
             show(upscaler.process(frame))           # a new frame, the caller's own
             upscaler.process(frame, out=mine)       # or into the caller's memory: nothing is allocated
@@ -17,21 +17,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lumavox._sr_chain import LumaChain, passes_for
-from lumavox._sr_network import LumaNetwork
+from lumavox._sr_chain import LumaChain
+from lumavox._sr_network import LumaNetwork, front_end_of
 from lumavox._sr_runner import Runner
 from lumavox._sr_surface import Surface
 from lumavox.bundle import Bundle
-from lumavox.content import Chooser
+from lumavox.catalog import DEFAULT_SR
+from lumavox.content import Chooser, Decision
 from lumavox.errors import EngineError, FrameError, InputError, LumavoxError, OptionError
 from lumavox.picture import MAX_SIDE, Frame
+from lumavox.resample_picture import enlarged_side
+from lumavox.scaling import passes_for, plan_scale
 from lumavox.session import Session, fitting
 from lumavox.telemetry import AddedLatency, Meter, ModelInfo, TelemetryRecord
 
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
     from lumavox.signing import TrustedKeys
 
 __all__ = ["Upscaler"]
-
-CONTENTS = ("auto", "clean", "streamed")
 
 
 class Upscaler:
@@ -50,14 +50,14 @@ class Upscaler:
         self,
         bundle: Bundle,
         scale: float,
-        content: str,
+        content: Decision,
         deadline_ms: float | None,
         backend: str,
         threads: int,
     ) -> None:
         self.bundle = bundle
         self.scale = scale
-        self._network_scale = int(_front_end(bundle)["scale"])
+        self._network_scale = front_end_of(bundle).scale
         self._passes = 1 if scale == self._network_scale else passes_for(scale, self._network_scale)
         self._asked_content, self._asked_backend, self._threads = content, backend, threads
         self._meter = Meter(
@@ -82,36 +82,46 @@ class Upscaler:
     @classmethod
     def open(
         cls,
-        model: str | Path | Bundle = "sr/x2-base",
+        model: str | Path | Bundle = DEFAULT_SR,
         *,
         scale: float | None = None,
+        size: tuple[int, int] | None = None,
+        target: tuple[int, int] | None = None,
         backend: str = "auto",
-        content: str = "auto",
+        content: str | Decision = "auto",
         deadline_ms: float | None = None,
         threads: int = 1,
         trusted_keys: TrustedKeys | None = None,
         allow_unsigned: bool = False,
         background: bool = False,
     ) -> Upscaler:
-        """Open a bundle by id, path, or as a `Bundle`, and check it on this machine's engine.
+        """Open a bundle by tier, id, path, or as a `Bundle`, and check it on this machine's engine.
 
-        ``scale``: None is the network's own; another one (1.5, 3) is reached by network passes and a
-        conventional step down, which ``reason`` tells. ``content``: ``"clean"`` or ``"streamed"`` material,
-        or ``"auto"`` to estimate it from the first frames. ``deadline_ms``: the longest that `process` may
-        take; the network then runs in a thread of its own. ``background``: return at once and load in a
+        ``scale``: None is the network's own; one that no network has is reached by network passes and a
+        conventional step down, which ``reason`` tells. Or give the frames' ``size`` and the ``target`` they
+        are shown at, width and height, and a tier's best network is found: see `plan_scale`. ``content``:
+        ``"clean"`` or ``"streamed"`` material, or ``"auto"`` to estimate it from the first frames; a
+        `Decision` is taken if the bundle has networks for it. ``deadline_ms``: the longest that `process`
+        may take; the network then runs in a thread of its own. ``background``: return at once and load in a
         thread; frames come out conventionally until `ready`.
 
         Raises `BundleError`, `OptionError` at once; `BackendError` too, unless in the ``background``.
         """
-        if content not in CONTENTS:
-            raise OptionError.unknown("content", content, CONTENTS)
+        decided = Decision(content, "asked for") if isinstance(content, str) else content
         if deadline_ms is not None and not deadline_ms > 0:
             raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
-        if not isinstance(model, Bundle):
-            model = Bundle.open(model, task="sr", trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
-        fitting(model, "any" if content == "auto" else content)
-        actual = _front_end(model)["scale"] if scale is None else scale
-        upscaler = cls(model, actual, content, deadline_ms, backend, threads)
+        plan = plan_scale(
+            model, scale=scale, size=size, target=target,
+            trusted_keys=trusted_keys, allow_unsigned=allow_unsigned,
+        )  # fmt: skip
+        if plan.scale is None:
+            raise OptionError(
+                f"pictures of {size} need not be enlarged; show them as they are, or name a scale"
+            )
+        if decided is content and not {decided.content, "any"} & _offered(plan.bundle):
+            decided = Decision("auto", "the bundle has nothing else")  # it was a guess, not a demand
+        fitting(plan.bundle, "any" if decided.content == "auto" else decided.content)
+        upscaler = cls(plan.bundle, plan.scale, decided, deadline_ms, backend, threads)
         if background:
             upscaler._loader = threading.Thread(target=upscaler._load, name="lumavox-load", daemon=True)
             upscaler._loader.start()
@@ -132,7 +142,7 @@ class Upscaler:
         return self.ready()
 
     def process(self, frame: Frame, out: Frame | None = None) -> Frame:
-        """The frame enlarged to ``round(side * scale)``, with its colour tags and ``pts``.
+        """The frame enlarged to ``side * scale``, a half rounded up, with its colour tags and ``pts``.
 
         Without ``out`` the result is a new frame, which belongs to the caller. With it, ``out`` is filled
         and returned, and after the first frame of a size nothing is allocated. Raises `FrameError` for a
@@ -199,16 +209,25 @@ class Upscaler:
         parts = [session.reason]
         if self.scale != self._network_scale:
             reach = self._network_scale**self._passes
-            step = "" if self.scale == reach else f", then a conventional step from x{reach}"
+            step = "" if self.scale == reach else f", then a conventional step from x{reach:g}"
             parts.append(
-                f"x{self.scale:g}: {self._passes} pass(es) of a x{self._network_scale} network{step}"
+                f"x{self.scale:g}: {self._passes} pass(es) of a x{self._network_scale:g} network{step}"
             )
-        if len(self._chains) > 1:
-            parts.append(f"{self.content} variant: {self._chooser.reason}")
+        parts.append(f"{self.content} variant: {self.content_reason}")
         return "; ".join(parts)
+
+    @property
+    def content_reason(self) -> str:
+        """Why `content` is what it is."""
+        if self._asked_content.content != "auto":
+            return self._asked_content.reason
+        return self._chooser.reason if len(self._chains) > 1 else "the bundle has no other"
 
     def record(self) -> TelemetryRecord:
         """What happened so far: counts, latencies, state and its reason, engine. No pixels."""
+        if self._session is not None:
+            self._meter.content = self._session.variant.content
+            self._meter.content_reason = self.content_reason
         return self._meter.record()
 
     def close(self) -> None:
@@ -249,7 +268,7 @@ class Upscaler:
                         self.bundle, backend=self._asked_backend, content=content, threads=self._threads
                     )
                     networks.append(LumaNetwork(session))
-                self._chains[content] = LumaChain(networks)
+                self._chains[content] = LumaChain(networks, self.scale)
         except Exception as error:  # in the background nobody else would hear of it
             if not isinstance(error, LumavoxError):
                 error = EngineError(f"loading {self.bundle.id!r} failed: {error!r}")
@@ -262,10 +281,9 @@ class Upscaler:
         self._loaded.set()
 
     def _contents_to_load(self) -> list[str]:
-        if self._asked_content != "auto":
-            return [self._asked_content]
-        offered = {variant.content for variant in self.bundle.variants}
-        if {"clean", "streamed"} <= offered:
+        if self._asked_content.content != "auto":
+            return [self._asked_content.content]
+        if {"clean", "streamed"} <= _offered(self.bundle):
             return ["streamed", "clean"]
         return ["any"]
 
@@ -284,13 +302,13 @@ class Upscaler:
         if not isinstance(frame, Frame):
             raise FrameError(f"process() takes a lumavox.Frame, got {type(frame).__name__}")
         if self._surface is None or not self._surface.fits(frame):
-            width, height = (max(1, round(side * self.scale)) for side in (frame.width, frame.height))
+            width, height = (enlarged_side(side, self.scale) for side in (frame.width, frame.height))
             if max(width, height) > MAX_SIDE:
                 raise FrameError(
                     f"{frame.width}x{frame.height} enlarged by {self.scale:g} is {width}x{height}; "
                     f"at most {MAX_SIDE} is possible: use a smaller scale, or pass this frame by"
                 )
-            self._surface = Surface(frame.format, frame.width, frame.height, width, height)
+            self._surface = Surface(frame.format, frame.width, frame.height, self.scale)
             if self._meter.deadline_us is not None:  # to know how long it takes, before it is needed
                 scratch = Frame.empty(frame.format, width, height)
                 self._bypass(self._surface, self._surface.luma(frame), self._surface.target(scratch))
@@ -311,5 +329,6 @@ def _target(frame: Frame, out: Frame | None, surface: Surface) -> Frame:
     return out
 
 
-def _front_end(bundle: Bundle) -> Mapping[str, Any]:
-    return bundle.front_end
+def _offered(bundle: Bundle) -> set[str]:
+    """The kinds of content that the bundle has networks for."""
+    return {variant.content for variant in bundle.variants}

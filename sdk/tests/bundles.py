@@ -48,11 +48,11 @@ def npz(**arrays: np.ndarray) -> bytes:
 
 
 def sr_variant(
-    name: str = "any-int8-virtual", *, content: str = "any", scale: int = 2, dynamic: bool = True
+    name: str = "any-int8-virtual", *, content: str = "any", scale: float = 2, dynamic: bool = True
 ) -> Variant:
     """int8 luma (byte - 128) in and out, NHWC; 8x8 pixels if not dynamic."""
     quantized = {"dtype": "int8", "layout": "NHWC", "scale": 1 / 255, "zero_point": -128}
-    low, high = (-1, -1) if dynamic else (8, 8 * scale)
+    low, high = (-1, -1) if dynamic else (8, int(8 * scale))
     return Variant(
         name=name,
         file=f"variants/{name}.json",
@@ -71,7 +71,8 @@ def sr_bundle(
     folder: Path,
     *,
     name: str = "tiny",
-    scale: int = 2,
+    scale: float = 2,
+    receptive_field: int = 1,
     contents: Sequence[str] = ("any",),
     dynamic: bool = True,
     delay_frames: int = 0,
@@ -83,17 +84,38 @@ def sr_bundle(
     """Write ``folder/sr/<name>/bundle`` with one variant per entry of ``contents``.
 
     The golden vector is nearest-neighbour upscaling unless ``golden`` is given. ``key`` True signs with
-    ``signing_key()``, None leaves it unsigned. Further ``fields`` go to ``write_bundle``.
+    ``signing_key()``, None leaves it unsigned. A ``scale`` that is not whole takes even sizes only.
+    Further ``fields`` go to ``write_bundle``.
     """
     variants = [sr_variant(f"{c}-int8-virtual", content=c, scale=scale, dynamic=dynamic) for c in contents]
     if golden is None:
         luma = np.arange(64, dtype=np.int8).reshape(1, 8, 8, 1) * 2 - 64
-        golden = {"luma": luma, "enlarged": luma.repeat(scale, axis=1).repeat(scale, axis=2)}
+        golden = {"luma": luma, "enlarged": nearest(luma[0, :, :, 0], scale)[None, :, :, None]}
     program = {"op": "nearest", "scale": scale} if model is None else model
     return _write(
         folder, f"sr/{name}", variants, program, golden, key,
-        front_end=SR_FRONT_END | {"scale": scale}, delay_frames=delay_frames, **fields,
+        front_end=sr_front_end(scale, receptive_field), delay_frames=delay_frames, **fields,
     )  # fmt: skip
+
+
+def sr_front_end(scale: float, receptive_field: int = 1) -> dict[str, object]:
+    """The ``front_end`` of an "sr" bundle."""
+    changes: dict[str, object] = {"scale": scale, "receptive_field": receptive_field}
+    return SR_FRONT_END | changes | ({} if float(scale).is_integer() else {"multiple": 2})
+
+
+def nearest(plane: np.ndarray, scale: float = 2) -> np.ndarray:
+    """``plane`` ``(h, w)`` with its pixels repeated: what the virtual engine's "nearest" gives.
+
+    Sides that are odd where ``scale`` is not whole are padded before, and cut after, to ``scale`` times the
+    side, a half rounded up: what the Upscaler does for such a network.
+    """
+    multiple = 1 if float(scale).is_integer() else 2
+    height, width = plane.shape
+    padded = np.pad(plane, ((0, -height % multiple), (0, -width % multiple)), mode="edge")
+    rows, columns = ((np.arange(int(n * scale)) + 0.5) // scale for n in padded.shape)
+    large = padded[rows.astype(int)][:, columns.astype(int)]
+    return large[: int(height * scale + 0.5), : int(width * scale + 0.5)]
 
 
 def de_variant(

@@ -9,7 +9,7 @@ def full_meter() -> Meter:
     """A meter in which everything is known."""
     meter = Meter(
         task="sr",
-        model=ModelInfo("sr/x2-base", "ab" * 32, version="0.1.0", variant="clean-int8-tflite"),
+        model=ModelInfo("sr/base-x2", "ab" * 32, version="0.1.0", variant="clean-int8-tflite"),
         ep_requested="auto",
         deadline_us=20_000.0,
     )

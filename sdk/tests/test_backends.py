@@ -191,4 +191,5 @@ def test_the_stored_tiny_model_is_what_its_code_writes():
     """It is stored so that old interpreters, which come without the schema, are tested with it too."""
     pytest.importorskip("ai_edge_litert.schema_py_generated", reason="the schema writes the tiny model")
     pytest.importorskip("flatbuffers", reason="writes the tiny model")
-    assert tiny_models.written_tflite_int8() == tiny_models.tflite_int8()
+    for network in (tiny_models.DOUBLE, tiny_models.HALF_MORE):
+        assert tiny_models.written_tflite_int8(network) == tiny_models.tflite_int8(network)

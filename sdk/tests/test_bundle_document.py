@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bundles import edited, opened, sign
+from bundles import edited, opened, sign, sr_bundle
 from lumavox import _bundle_rules as rules
 from lumavox.bundle import read_files
 from lumavox.errors import BundleError, BundleFormatError, BundleTaskError, BundleVersionError
@@ -72,7 +72,11 @@ def change_input(**changes):
         (lambda d: d.update(delay={"frames": 1.0}), r"delay\.frames: expected a whole number, got 1\.0"),
         (lambda d: d.update(calibration=[[0.0, 1.0]]), "calibration belongs to task 'de'"),
         (lambda d: d["front_end"].update(scale=0), "front_end: scale must be 1 to 8"),
-        (lambda d: d["front_end"].update(scale="2"), "scale: expected a whole number, got '2'"),
+        (lambda d: d["front_end"].update(scale="2"), "scale: expected one of a whole number, .* got '2'"),
+        (lambda d: d["front_end"].update(scale=2.0), r"scale 2\.0: write 2"),
+        (lambda d: d["front_end"].update(scale=1.5), r"scale 1\.5 times multiple 1 is not a whole number"),
+        (lambda d: d["front_end"].update(multiple=0), "multiple must be 1 to 16"),
+        (lambda d: d["front_end"].update(multiple=2.0), r"multiple: expected a whole number, got 2\.0"),
         (lambda d: d["front_end"].pop("plane"), "front_end: the key 'plane' is missing"),
         (lambda d: d["front_end"].update(plain="luma"), "unknown key 'plain'; did you mean 'plane'"),
         (lambda d: d.update(front_end=[]), "front_end: expected an object"),
@@ -125,6 +129,24 @@ def test_json_that_is_not_plain_is_refused_although_it_is_signed(copy, text, mes
     (copy / "bundle.json").write_bytes(text)
     with pytest.raises(BundleFormatError, match=message):
         opened(sign(copy))
+
+
+def test_a_scale_and_a_half_takes_multiples_of_two_and_whole_scales_stay_whole(tmp_path):
+    half, double = sr_bundle(tmp_path, name="half", scale=1.5), sr_bundle(tmp_path)
+    assert opened(half).front_end["scale"] == 1.5
+    assert opened(half).front_end["multiple"] == 2
+    assert '"scale": 2\n' in (double / "bundle.json").read_text()
+    with pytest.raises(BundleFormatError, match=r"'luma' has sides \(7, 8\), not multiples of 2"):
+        opened(edited(half, lambda d: d["variants"][0].update(fixed_at(7, 8))))
+
+
+def fixed_at(height, width):
+    tensor = {"dtype": "int8", "layout": "NHWC"}
+    return {
+        "dynamic": False,
+        "inputs": [{"name": "luma", "shape": [1, height, width, 1], **tensor}],
+        "outputs": [{"name": "enlarged", "shape": [1, 12, 12, 1], **tensor}],
+    }
 
 
 JSON = st.recursive(

@@ -91,7 +91,7 @@ def test_an_existing_output_is_replaced_unless_that_is_forbidden(
 
 @pytest.mark.parametrize(
     ("more", "said"),
-    [(("--scale", "4"), "unknown scale '4'"), (("--dialog", "hgih"), "did you mean 'high'"),
+    [(("--scale", "5"), "unknown scale '5'"), (("--dialog", "hgih"), "did you mean 'high'"),
      (("--content", "clear"), "did you mean 'clean'"), (("--backend", "litter"), "did you mean 'litert'")],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_the_nearest(

@@ -12,6 +12,7 @@ import pytest
 from clips import Clip, make_clip
 from lumavox.errors import OptionError, UnreadableMediaError, UnsupportedMediaError
 from lumavox.media import enhance
+from lumavox.resample_picture import enlarged_side
 from media_fixtures import options
 
 
@@ -52,7 +53,7 @@ def test_sizes_are_exactly_scaled(
 ) -> None:
     source = _save(tmp_path / "in.png", _scene(*size).reshape(*size, 3))
     enhance(source, tmp_path / "out.png", options(sr_path, de_path, scale=scale))
-    assert _load(tmp_path / "out.png").shape == (*(max(1, round(s * scale)) for s in size), 3)
+    assert _load(tmp_path / "out.png").shape == (*(enlarged_side(s, scale) for s in size), 3)
 
 
 def test_grey_and_transparent_pictures_stay_so(tmp_path: Path, sr_path: Path, de_path: Path) -> None:

@@ -15,6 +15,7 @@ from lumavox.errors import OptionError, UnsupportedMediaError
 from lumavox.media import Progress, enhance
 from lumavox.media.facts import probe
 from lumavox.media.video_file import _BLOCKS, _FRAMES, _PACKETS
+from lumavox.resample_picture import enlarged_side
 from media_fixtures import options
 
 HDR = (1, 9, 16, 9)  # limited, BT.2020, PQ, BT.2020 non-constant
@@ -178,7 +179,7 @@ def test_tiny_and_odd_sizes_come_out_at_an_even_size(
     clip = Clip(video="libvpx-vp9", audio=None, size=size, pts=(0, 40, 80), time_base=Fraction(1, 1000))
     source = make_clip(tmp_path / "in.webm", clip)
     report = enhance(source, tmp_path / "out.mkv", options(sr_path, de_path, scale=scale))
-    exact = [max(1, round(side * scale)) for side in size]
+    exact = [enlarged_side(side, scale) for side in size]
     assert report.picture is not None
     assert list(report.picture.size) == exact
     coded = {(f.width, f.height) for f in frames_of(tmp_path / "out.mkv")}

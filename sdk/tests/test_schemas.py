@@ -111,6 +111,13 @@ def test_the_keys_of_the_schemas_are_the_fields_of_the_dataclasses():
     same_keys(TelemetryRecord, telemetry, {}, "telemetry")
 
 
+def test_schema_and_parser_accept_a_network_of_one_and_a_half(documents):
+    document = copy.deepcopy(documents["sr"])
+    document["front_end"].update(scale=1.5, multiple=2)
+    validator("bundle").validate(document)
+    assert parsed(document)
+
+
 @pytest.mark.parametrize("task", ["sr", "de"])
 def test_schema_and_parser_accept_a_good_bundle(documents, task):
     validator("bundle").validate(documents[task])
@@ -160,6 +167,9 @@ BAD = {
 }
 BAD_SR = {
     "scale": (lambda d: d["front_end"].update(scale=0)),
+    "scale and a half of any size": (lambda d: d["front_end"].update(scale=1.5)),
+    "multiple": (lambda d: d["front_end"].update(multiple=0)),
+    "multiple that is not whole": (lambda d: d["front_end"].update(multiple=1.5)),
     "plane": (lambda d: d["front_end"].update(plane="chroma")),
     "bit depth": (lambda d: d["front_end"].update(bit_depth=9)),
     "front end key": (lambda d: d["front_end"].update(extra=1)),

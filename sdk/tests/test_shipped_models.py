@@ -42,7 +42,7 @@ def test_the_shipped_upscaler_restores_more_than_cubic_resampling(content: str) 
     low = np.rint(cv2.resize(high, (160, 120), interpolation=cv2.INTER_AREA)).astype(np.uint8)
     frame = Frame.empty(PixelFormat.GRAY8, 160, 120)
     frame.planes[0][...] = low
-    with Upscaler.open("sr/x2-base", content=content) as upscaler:
+    with Upscaler.open(content=content) as upscaler:
         ours = upscaler.process(frame).planes[0]
         assert upscaler.record().frames_enhanced == 1
     cubic = cv2.resize(low, (320, 240), interpolation=cv2.INTER_CUBIC)

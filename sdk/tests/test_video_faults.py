@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from lumavox._sr_guard import MAX_FAULTS_IN_ROW, implausible
 from lumavox.deadline import DeadlineWorker
 from lumavox.errors import EngineError, LumavoxError
 from lumavox.picture import Frame, PixelFormat
-from lumavox.resample_picture import resize_luma
+from lumavox.resample_picture import PlaneResizer, enlarged_side
 from lumavox.video import Upscaler
 
 PATIENT_MS = 60_000.0  # a deadline that no test misses, however busy the machine
@@ -33,9 +34,8 @@ def frame() -> Frame:
 
 
 def conventional(frame: Frame) -> np.ndarray:
-    out = np.empty((2 * frame.height, 2 * frame.width), np.uint8)
-    resize_luma(frame.planes[0], out)
-    return out
+    size = (2 * frame.width, 2 * frame.height)
+    return np.asarray(cv2.resize(frame.planes[0], size, interpolation=cv2.INTER_CUBIC))
 
 
 def enhanced(frame: Frame) -> np.ndarray:
@@ -192,7 +192,8 @@ def test_only_lumavox_errors_leave_open(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("kind", ["noise", "flat", "fine"])
-def test_good_outputs_are_plausible_even_of_extreme_pictures(dtype, kind):
+@pytest.mark.parametrize("cell", [(1, 2), (2, 3), (1, 4)])
+def test_good_outputs_are_plausible_even_of_extreme_pictures(dtype, kind, cell):
     """White noise, a flat field and a one-pixel checkerboard, by the conventional filter. Grey is a fair
     enlargement of the checkerboard."""
     top = 1023 if dtype is np.uint16 else 255
@@ -202,21 +203,25 @@ def test_good_outputs_are_plausible_even_of_extreme_pictures(dtype, kind):
         "flat": np.full((65, 90), top // 2),
         "fine": np.indices((65, 90)).sum(axis=0) % 2 * top,
     }[kind].astype(dtype)
-    out = np.empty((130, 180), dtype)
-    resize_luma(source, out)
-    assert implausible(source, out) is None
-    assert implausible(source, np.full_like(out, top // 2)) is None or kind == "noise"
-    for side in (1, 2, 3, 4):
-        assert implausible(source[:side, :side], out[: 2 * side, : 2 * side]) is None
+    scale = cell[1] / cell[0]
+    size = enlarged_side(65, scale), enlarged_side(90, scale)
+    out = np.empty(size, dtype)
+    PlaneResizer((65, 90), size, scale).resize(source, out)
+    assert implausible(source, out, cell) is None
+    assert implausible(source, np.full_like(out, top // 2), cell) is None or kind == "noise"
+    for side in (1, 2, 3, 4, 5, 6, 7):
+        larger = enlarged_side(side, scale)
+        assert implausible(source[:side, :side], out[:larger, :larger], cell) is None
 
 
-def test_broken_outputs_are_not_plausible():
+@pytest.mark.parametrize("scale", [1.5, 2])
+def test_broken_outputs_are_not_plausible(scale):
     ramp = np.indices((64, 64), np.uint8).sum(axis=0, dtype=np.uint8) * 2
-    good = ramp.repeat(2, axis=0).repeat(2, axis=1)
-    assert implausible(ramp, good) is None
-    assert "constant" in implausible(ramp, np.full_like(good, 128))
-    assert "not an enlargement" in implausible(ramp, 255 - good)
-    assert "not an enlargement" in implausible(ramp, np.random.default_rng(0).permuted(good))
+    good, cell = bundles.nearest(ramp, scale), (2, 3) if scale == 1.5 else (1, 2)
+    assert implausible(ramp, good, cell) is None
+    assert "constant" in implausible(ramp, np.full_like(good, 128), cell)
+    assert "not an enlargement" in implausible(ramp, 255 - good, cell)
+    assert "not an enlargement" in implausible(ramp, np.random.default_rng(0).permuted(good), cell)
 
 
 def test_a_worker_runs_one_job_at_a_time_and_hands_on_its_error():

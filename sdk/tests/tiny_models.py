@@ -1,14 +1,18 @@
 """Tiny real model files for tests of the engines. Not a test itself.
 
-Both are one 3x3 convolution and a DepthToSpace that repeat each pixel twice in each direction, exactly:
-input and output have the same quantization, and the only non-zero weight is 1.0, in the middle.
+    tflite_int8(DOUBLE)      int8 NHWC "luma" -> "enlarged", any size
+    onnx_float32(DOUBLE)     float32 NCHW "luma" -> "enlarged", any size
 
-    tflite_int8()          int8 NHWC "luma" -> "enlarged", any size
-    onnx_float32()         float32 NCHW "luma" -> "enlarged", any size
+A network is some convolutions and a DepthToSpace. `DOUBLE` is one 3x3 convolution that repeats each pixel
+twice in each direction, exactly: input and output have the same quantization, and the only non-zero weight is
+1.0, in the middle. `HALF_MORE` (x1.5, even sizes only) is a 4x4 convolution of stride 2, two of 3x3, and
+cells of 3x3 pixels. Its weights are random averages, so that each output depends on all that it reaches.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +22,61 @@ import bundles
 from lumavox.bundle import Golden, TensorSpec, Variant
 
 SCALE, ZERO_POINT = 1 / 255, -128
-STORED = Path(__file__).parent / "data" / "tiny_int8.tflite"
 
 
-def tflite_variant(name: str = "any-int8-tflite") -> Variant:
+@dataclass(frozen=True)
+class Network:
+    """``widths`` are the channels after each convolution; the first has a stride of ``multiple``."""
+
+    stored: Path
+    scale: float
+    multiple: int
+    widths: tuple[int, ...]
+    receptive_field: int
+
+    @property
+    def block(self) -> int:
+        """Of the DepthToSpace."""
+        return int(self.scale * self.multiple)
+
+
+DATA = Path(__file__).parent / "data"
+DOUBLE = Network(DATA / "tiny_int8.tflite", 2, 1, (4,), 3)
+HALF_MORE = Network(DATA / "tiny_int8_x1.5.tflite", 1.5, 2, (4, 5, 9), 12)
+
+
+@lru_cache(maxsize=2)
+def kernels(network: Network) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Of each convolution: int8 weights ``(out, rows, columns, in)``, and each output channel's scale."""
+    random, inputs, found = np.random.default_rng(15), 1, []
+    for index, outputs in enumerate(network.widths):
+        side = 4 if index == 0 and network.multiple == 2 else 3
+        weight = np.zeros((outputs, side, side, inputs))
+        if network is DOUBLE:
+            weight[:, 1, 1, :] = 1.0
+        else:
+            weight = random.random(weight.shape) ** 4
+            weight /= weight.sum((1, 2, 3), keepdims=True)
+        scales = weight.max((1, 2, 3)) / 127
+        found.append((np.rint(weight / scales[:, None, None, None]).astype(np.int8), scales))
+        inputs = outputs
+    return tuple(found)
+
+
+def reference(network: Network, luma: np.ndarray) -> np.ndarray:
+    """The network in numpy: ``(h, w)`` of 0..1 to the enlarged plane, floating point."""
+    planes = luma[:, :, None]
+    for index, (weight, scales) in enumerate(kernels(network)):
+        side, stride = weight.shape[1], network.multiple if index == 0 else 1
+        padded = np.pad(planes, ((1, 1), (1, 1), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (0, 1))[::stride, ::stride]
+        planes = np.einsum("yxirc,orci->yxo", windows, weight * scales[:, None, None, None])
+    rows, columns, block = *planes.shape[:2], network.block
+    cells = planes.reshape(rows, columns, block, block).transpose(0, 2, 1, 3)
+    return np.clip(cells.reshape(rows * block, columns * block), 0, 1)
+
+
+def tflite_variant(name: str = "any-int8-tflite", max_lsb: int = 0) -> Variant:
     """The contract of `tflite_int8`."""
     tensor: dict[str, Any] = {
         "shape": (1, -1, -1, 1), "dtype": "int8", "layout": "NHWC", "scale": SCALE, "zero_point": ZERO_POINT,
@@ -30,7 +85,7 @@ def tflite_variant(name: str = "any-int8-tflite") -> Variant:
         name=name, file=f"variants/{name}.tflite", engine="tflite", precision="int8", content="any",
         dynamic=True, inputs=(TensorSpec(name="luma", **tensor),),
         outputs=(TensorSpec(name="enlarged", **tensor),),
-        golden=Golden(file=f"golden/{name}.npz", max_lsb=0),
+        golden=Golden(file=f"golden/{name}.npz", max_lsb=max_lsb),
     )  # fmt: skip
 
 
@@ -45,59 +100,65 @@ def onnx_variant(name: str = "any-float32-onnx") -> Variant:
     )  # fmt: skip
 
 
-def bundle(folder: Path, backend: str) -> Path:
+def bundle(folder: Path, backend: str, network: Network = DOUBLE) -> Path:
     """A signed bundle with the one model that ``backend`` ("litert" or "ort") runs."""
-    variant = tflite_variant() if backend == "litert" else onnx_variant()
-    model = tflite_int8() if backend == "litert" else onnx_float32()
-    plane = np.random.default_rng(0).integers(-128, 128, (8, 8))
-    shape = (1, 8, 8, 1) if backend == "litert" else (1, 1, 8, 8)
-    luma = (plane if backend == "litert" else (plane + 128) / 255).astype(variant.inputs[0].dtype)
-    enlarged = luma.repeat(2, axis=0).repeat(2, axis=1).reshape([1 if n == 1 else 2 * n for n in shape])
-    golden = bundles.npz(luma=luma.reshape(shape), enlarged=enlarged)
+    quantized = backend == "litert"
+    variant = tflite_variant(max_lsb=0 if network is DOUBLE else 2) if quantized else onnx_variant()
+    model = tflite_int8(network) if quantized else onnx_float32(network)
+    luma = np.random.default_rng(0).integers(0, 256, (8, 8)) / 255
+    shapes = {"luma": luma, "enlarged": reference(network, luma)}
+    golden = {}
+    for name, plane in shapes.items():
+        stored = np.rint(plane * 255 - 128).astype(np.int8) if quantized else plane.astype(np.float32)
+        golden[name] = stored[None, :, :, None] if quantized else stored[None, None]
     return bundles.write_bundle(
         folder / backend,
         id="sr/real",
         version="0.1.0",
         provenance=bundles.Provenance(),
         card=bundles.CARD,
-        front_end=bundles.SR_FRONT_END | {"receptive_field": 3},
+        front_end=bundles.sr_front_end(network.scale, network.receptive_field),
         variants=[variant],
-        files={variant.file: model, variant.golden.file: golden},
+        files={variant.file: model, variant.golden.file: bundles.npz(**golden)},
         key=bundles.signing_key(),
         delay_frames=0,
     )
 
 
-def onnx_float32() -> bytes:
+def onnx_float32(network: Network = DOUBLE) -> bytes:
     """The ONNX file; needs the package onnx."""
     from onnx import TensorProto, helper, numpy_helper
 
-    weight = np.zeros((4, 1, 3, 3), np.float32)
-    weight[:, :, 1, 1] = 1.0
-    nodes = [
-        helper.make_node("Conv", ["luma", "weight"], ["cells"], pads=[1, 1, 1, 1]),
-        helper.make_node("DepthToSpace", ["cells"], ["enlarged"], blocksize=2, mode="DCR"),
-    ]
+    nodes, constants, name = [], [], "luma"
+    for index, (weight, scales) in enumerate(kernels(network)):
+        real = (weight * scales[:, None, None, None]).transpose(0, 3, 1, 2).astype(np.float32)
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(real), f"weight{index}"))
+        strides = [network.multiple if index == 0 else 1] * 2
+        inputs, output = [name, f"weight{index}"], f"cells{index}"
+        nodes.append(helper.make_node("Conv", inputs, [output], pads=[1, 1, 1, 1], strides=strides))
+        name = output
+    block = {"blocksize": network.block, "mode": "DCR"}
+    nodes.append(helper.make_node("DepthToSpace", [name], ["enlarged"], **block))
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info("luma", TensorProto.FLOAT, [1, 1, "height", "width"])],
         [helper.make_tensor_value_info("enlarged", TensorProto.FLOAT, [1, 1, "height2", "width2"])],
-        [numpy_helper.from_array(weight, "weight")],
+        constants,
     )
     opsets = [helper.make_opsetid("", 18)]
     return bytes(helper.make_model(graph, ir_version=8, opset_imports=opsets).SerializeToString())
 
 
-def tflite_int8() -> bytes:
+def tflite_int8(network: Network = DOUBLE) -> bytes:
     """The TFLite file, as stored."""
-    return STORED.read_bytes()
+    return network.stored.read_bytes()
 
 
-def written_tflite_int8() -> bytes:
+def written_tflite_int8(network: Network) -> bytes:
     """The TFLite file, written anew; needs ai-edge-litert (for the schema) and flatbuffers.
 
-    To store it: ``python -c "import tiny_models as t; t.STORED.write_bytes(t.written_tflite_int8())"``
+    To store them: ``python -c "import tiny_models as t; t.store()"``
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -135,25 +196,34 @@ def written_tflite_int8() -> bytes:
         graph.operators.append(node)
 
     int8, int32 = schema.TensorType.INT8, schema.TensorType.INT32
-    weight = np.zeros((4, 3, 3, 1), np.int8)
-    weight[:, 1, 1, :] = 127
-    luma = tensor("luma", [1, -1, -1, 1], int8, [SCALE], ZERO_POINT)
-    kernel = tensor("weight", [4, 3, 3, 1], int8, [1 / 127] * 4, 0, weight)
-    bias = tensor("bias", [4], int32, [SCALE / 127] * 4, 0, np.zeros(4, np.int32))
-    cells = tensor("cells", [1, -1, -1, 4], int8, [SCALE], ZERO_POINT)
-    enlarged = tensor("enlarged", [1, -1, -1, 1], int8, [SCALE], ZERO_POINT)
-
-    convolution = schema.Conv2DOptionsT()
-    convolution.padding, convolution.strideH, convolution.strideW = schema.Padding.SAME, 1, 1
-    convolution.dilationHFactor = convolution.dilationWFactor = 1
     kinds, codes = schema.BuiltinOptions, schema.BuiltinOperator
-    operator(codes.CONV_2D, 3, [luma, kernel, bias], cells, kinds.Conv2DOptions, convolution)
+    name = tensor("luma", [1, -1, -1, 1], int8, [SCALE], ZERO_POINT)
+    graph.inputs = [name]
+    for index, (weight, scales) in enumerate(kernels(network)):
+        outputs = len(scales)
+        kernel = tensor(f"weight{index}", list(weight.shape), int8, list(scales), 0, weight)
+        steps, zeros = list(scales * SCALE), np.zeros(outputs, np.int32)
+        bias = tensor(f"bias{index}", [outputs], int32, steps, 0, zeros)
+        cells = tensor(f"cells{index}", [1, -1, -1, outputs], int8, [SCALE], ZERO_POINT)
+        convolution = schema.Conv2DOptionsT()
+        stride = network.multiple if index == 0 else 1
+        convolution.padding, convolution.strideH, convolution.strideW = schema.Padding.SAME, stride, stride
+        convolution.dilationHFactor = convolution.dilationWFactor = 1
+        operator(codes.CONV_2D, 3, [name, kernel, bias], cells, kinds.Conv2DOptions, convolution)
+        name = cells
+    enlarged = tensor("enlarged", [1, -1, -1, 1], int8, [SCALE], ZERO_POINT)
     blocks = schema.DepthToSpaceOptionsT()
-    blocks.blockSize = 2
-    operator(codes.DEPTH_TO_SPACE, 1, [cells], enlarged, kinds.DepthToSpaceOptions, blocks)
+    blocks.blockSize = network.block
+    operator(codes.DEPTH_TO_SPACE, 1, [name], enlarged, kinds.DepthToSpaceOptions, blocks)
 
-    graph.inputs, graph.outputs, graph.name = [luma], [enlarged], "main"
+    graph.outputs, graph.name = [enlarged], "main"
     model.subgraphs = [graph]
     builder = flatbuffers.Builder(1 << 12)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def store() -> None:
+    """Write the stored TFLite files anew."""
+    for network in (DOUBLE, HALF_MORE):
+        network.stored.write_bytes(written_tflite_int8(network))

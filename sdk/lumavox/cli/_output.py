@@ -1,4 +1,4 @@
-"""What the subcommands share: one JSON form and one table form of a result."""
+"""What the subcommands share: one JSON form and one table form of a result, and one form of a size."""
 
 from __future__ import annotations
 
@@ -41,3 +41,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     cells = [list(header), *([("-" if c is None else str(c)) for c in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in cells)
+
+
+def size(text: str) -> tuple[int, int]:
+    """The type of an argument such as ``960x540``: width and height."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 960x540")
+    return int(width), int(height)

@@ -1,6 +1,7 @@
 """``lumavox bench``: what the runtime costs on this machine.
 
-Picture: the bare engine call against `Upscaler.process`, alternating, so that both see the same machine.
+Picture: the bare engine call against `Upscaler.process`, alternating, so that both see the same machine; for
+each ``--format`` (10-bit and RGB pictures cost a little more).
 Sound: processing time over playing time of `DialogEnhancer`. Import: what ``import lumavox`` adds to
 ``import numpy``, each time in a fresh interpreter. Times on a busy machine are noisy: compare the ratios,
 and only those of one run.
@@ -17,14 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumavox.cli._output import add_json_flag, print_json
+from lumavox.catalog import DEFAULT_DE, DEFAULT_SR
+from lumavox.cli._output import add_json_flag, print_json, size
 
 if TYPE_CHECKING:
     from lumavox.bundle import Bundle
+    from lumavox.picture import PixelFormat
 
 HELP = "measure the wrapper's overhead, the sound's real-time factor and the import time"
 
-MODELS = ("sr/x2-base", "de/base")
+MODELS = (DEFAULT_SR, DEFAULT_DE)
 RATE_HZ, CHANNELS, BLOCK_SAMPLES = 48000, 2, 480
 
 
@@ -56,10 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="BUNDLE",
         action="append",
-        help=f"an id or path (may be repeated; without it: {' and '.join(MODELS)})",
+        help=f"a tier, id or path (may be repeated; without it: {' and '.join(MODELS)})",
     )
     parser.add_argument(
-        "--size", metavar="WxH", type=_size, default=(960, 540), help="of the picture (default 960x540)"
+        "--size", metavar="WxH", type=size, default=(960, 540), help="of the picture (default 960x540)"
+    )
+    parser.add_argument(
+        "--format",
+        metavar="F",
+        action="append",
+        help="of the picture: nv12 (default), p010, rgb24, ... (repeat)",
     )
     parser.add_argument("--rounds", metavar="N", type=_count, default=20, help="repetitions (default 20)")
     parser.add_argument("--backend", default="auto", help="an inference backend (default: auto)")
@@ -69,14 +78,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from lumavox.benchmark import overhead
-    from lumavox.bundle import Bundle
 
-    bundles = [Bundle.open(m, allow_unsigned=args.allow_unsigned) for m in args.model or MODELS]
+    formats = [_format(name) for name in args.format or ["nv12"]]
+    bundles = [_opened(model, args.allow_unsigned) for model in args.model or MODELS]
     figures: dict[str, list[Any]] = {"picture": [], "sound": []}
     for bundle in bundles:
         if bundle.task == "sr":
-            picture = overhead(bundle, size=args.size, rounds=args.rounds, backend=args.backend)
-            figures["picture"].append(picture)
+            for format in formats:
+                picture = overhead(
+                    bundle, size=args.size, format=format, rounds=args.rounds, backend=args.backend
+                )
+                figures["picture"].append(picture)
         else:
             figures["sound"].append(_sound(bundle, args))
     imports = _imports(args.rounds)
@@ -101,6 +113,26 @@ def run(args: argparse.Namespace) -> int:
         f"({imports.ratio:.2f} of numpy)"
     )
     return 0
+
+
+def _opened(model: str, allow_unsigned: bool) -> Bundle:
+    from lumavox.bundle import Bundle
+    from lumavox.catalog import tiers
+    from lumavox.scaling import plan_scale
+
+    if model in tiers():
+        return plan_scale(model, allow_unsigned=allow_unsigned).bundle
+    return Bundle.open(model, allow_unsigned=allow_unsigned)
+
+
+def _format(name: str) -> PixelFormat:
+    from lumavox.errors import OptionError
+    from lumavox.picture import PixelFormat
+
+    known = {format.value: format for format in PixelFormat}
+    if name not in known:
+        raise OptionError.unknown("pixel format", name, known)
+    return known[name]
 
 
 def _sound(bundle: Bundle, args: argparse.Namespace) -> SoundFigures:
@@ -149,13 +181,6 @@ print(between - started, time.perf_counter() - between)
         times.append([float(t) * 1e3 for t in result.stdout.split()])
     numpy_ms, adds_ms = (statistics.median(t) for t in zip(*times[1:]))  # the first fills the file cache
     return ImportFigures(rounds, numpy_ms, adds_ms, adds_ms / numpy_ms)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 960x540")
-    return int(width), int(height)
 
 
 def _count(text: str) -> int:

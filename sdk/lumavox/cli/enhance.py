@@ -7,12 +7,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from lumavox.cli._output import add_json_flag, print_json
+from lumavox.catalog import DEFAULT_DE, DEFAULT_SR
+from lumavox.cli._output import add_json_flag, print_json, size
 
 HELP = "enhance a video, picture or sound file"
 
 _ENDINGS = ".mp4 .mkv .webm .mov, .png .jpg .webp, .wav .flac .ogg .mp3 .opus"
 _LEVELS = "off, low, medium (default), high, max"
+_NAMES = "tier (small, base, large: the scale picks the model), id or path"
 _OFF = "off: copy that part as it is"
 _QUALITY = "CRF of the video encoder (lower is better), or quality of .jpg and .webp (higher is better)"
 
@@ -21,10 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", metavar="IN", type=Path, help="video, picture or sound file")
     add("output", metavar="OUT", type=Path, help=f"its ending says what is written: {_ENDINGS}")
-    add("--scale", default="auto", help="1.5, 2, 3, or auto: the model's own (default)")
+    add("--scale", default="auto", help="1.5, 2, 3, 4, or auto (default): to the target, or double up to 4K")
+    add("--target", metavar="WxH", type=size, help="the size to fill, such as 1920x1080")
     add("--dialog", default="medium", metavar="LEVEL", help=f"{_LEVELS}, or a number such as +6dB")
-    add("--sr", default="sr/x2-base", metavar="MODEL", help=f"picture model, by id or path; {_OFF}")
-    add("--de", default="de/base", metavar="MODEL", help=f"dialog model, by id or path; {_OFF}")
+    add("--sr", "--model", default=DEFAULT_SR, metavar="MODEL", help=f"picture model, by {_NAMES}; {_OFF}")
+    add("--de", default=DEFAULT_DE, metavar="MODEL", help=f"dialog model, by id or path; {_OFF}")
     add("--backend", default="auto", help="inference engine; see `lumavox probe`")
     add("--content", default="auto", help="kind of picture: streamed, clean, auto (default)")
     add("--quality", "--crf", type=int, metavar="N", help=_QUALITY)
@@ -46,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = EnhanceOptions(
         scale=parse_scale(args.scale),
+        target=args.target,
         dialog=args.dialog,
         sr=args.sr,
         de=args.de,

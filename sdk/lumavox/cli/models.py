@@ -9,7 +9,7 @@ from lumavox.cli._output import add_json_flag, print_json, table
 
 HELP = "list the models that are installed"
 
-COLUMNS = ("id", "version", "task", "delay", "signed_by", "variants")
+COLUMNS = ("id", "version", "task", "scale", "delay", "signed_by", "variants")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
                 "id": bundle.id,
                 "version": bundle.version,
                 "task": bundle.task,
+                "scale": bundle.front_end["scale"] if bundle.task == "sr" else None,
                 "delay_frames": bundle.delay_frames if bundle.task == "sr" else None,
                 "delay_samples": bundle.delay_samples if bundle.task == "de" else None,
                 "signed_by": bundle.signed_by,
@@ -68,4 +69,13 @@ def _row(model: dict[str, Any]) -> tuple[object, ...]:
         f"{model['delay_frames']} frames" if model["task"] == "sr" else f"{model['delay_samples']} samples"
     )
     variants = ", ".join(f"{v['name']} ({v['bytes'] / 1000:.0f} kB)" for v in model["variants"])
-    return (model["id"], model["version"], model["task"], delay, model["signed_by"] or "nobody", variants)
+    scale = None if model["scale"] is None else f"x{model['scale']:g}"
+    return (
+        model["id"],
+        model["version"],
+        model["task"],
+        scale,
+        delay,
+        model["signed_by"] or "nobody",
+        variants,
+    )

@@ -33,7 +33,7 @@ class Check:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", help="an id such as sr/x2-base, or a folder or zip")
+    parser.add_argument("bundle", metavar="BUNDLE", help="an id such as de/base, or a folder or zip")
     parser.add_argument(
         "--key",
         metavar="PEM",

@@ -10,6 +10,7 @@
 | `options`, `report`, `progress` | what goes into it, what comes out, how far it is |
 | `video_file`, `sound_file`, `picture_file` | one module per kind of file |
 | `kinds`, `facts`, `kept` | what an input is and holds, and what of it is not in the output |
+| `coding` | clean or streamed, from the codec and its bit rate |
 | `picture_track`, `sound_track`, `sound_reader` | decoded streams through the enhancers |
 | `codecs`, `writer`, `output` | how the output is encoded, multiplexed, and put in its place |
 | `pipeline` | threads joined by bounded channels |

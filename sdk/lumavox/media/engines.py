@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from lumavox.audio import DialogEnhancer
+from lumavox.content import Decision
 from lumavox.media.options import EnhanceOptions
+from lumavox.scaling import plan_scale
 from lumavox.telemetry import TelemetryRecord
 from lumavox.video import Upscaler
 
@@ -21,17 +24,28 @@ class Engines:
         self.options = options
         self._open: list[Any] = []
 
-    def upscaler(self) -> Upscaler:
-        """Raises errors of bundles and backends."""
+    def upscaler(self, size: tuple[int, int] | None, content: Callable[[], Decision]) -> Upscaler | None:
+        """For pictures of ``size`` (None: of any); ``content`` is called unless the options say it.
+
+        None if the pictures are as large as wanted. Raises errors of bundles and backends.
+        """
         options = self.options
-        upscaler = Upscaler.open(
+        plan = plan_scale(
             options.sr,
             scale=options.scale,
-            backend=options.backend,
-            content=options.content,
-            threads=options.threads or min(cores(), _MOST_THREADS),
+            size=size,
+            target=options.target,
             trusted_keys=options.trusted_keys,
             allow_unsigned=options.allow_unsigned,
+        )
+        if plan.scale is None:
+            return None
+        upscaler = Upscaler.open(
+            plan.bundle,
+            scale=plan.scale,
+            backend=options.backend,
+            content=content() if options.content == "auto" else options.content,
+            threads=options.threads or min(cores(), _MOST_THREADS),
         )
         self._open.append(upscaler)
         return upscaler

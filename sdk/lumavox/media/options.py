@@ -12,23 +12,26 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lumavox.catalog import DEFAULT_DE, DEFAULT_SR
+from lumavox.content import CONTENTS
 from lumavox.errors import OptionError
 from lumavox.remix import DialogControls
 
 if TYPE_CHECKING:
     from lumavox.signing import TrustedKeys
 
-SCALES = ("1.5", "2", "3", "auto")
-CONTENTS = ("auto", "streamed", "clean")
+SCALES = ("1.5", "2", "3", "4", "auto")
 
 
 @dataclasses.dataclass(frozen=True)
 class EnhanceOptions:
     """Options of one `enhance` call. Raises `OptionError` when a value is not possible.
 
-    ``scale``: 1.5, 2, 3, or None for the model's own. ``dialog``: a level name (off, low, medium, high,
-    max), or ``"+4.5dB"``. ``sr``, ``de``: a model id or bundle path, or ``"off"``: that part is then copied
-    without loss. ``content``: what the picture is: ``"streamed"`` (compressed), ``"clean"``, or ``"auto"``.
+    ``scale``: 1.5, 2, 3, 4, or None: as ``target`` asks, or else double, where video does not grow beyond the
+    4K class (what is that large is copied). ``target``: width and height of the box that the picture shall
+    fill. ``dialog``: a level name (off, low, medium, high, max), or ``"+4.5dB"``. ``sr``: a tier of models,
+    an id or a bundle path; ``de``: an id or path; or ``"off"``: that part is then copied without loss.
+    ``content``: what the picture is: ``"streamed"`` (compressed), ``"clean"``, or ``"auto"``.
     ``quality``: the video encoder's CRF (lower is better), or the JPEG/WebP quality of pictures (higher is
     better); None for a good one. ``threads``: of the picture engine; None for one per core, at most 4.
     ``overwrite``: replace an existing output (only once the new one is complete).
@@ -37,9 +40,10 @@ class EnhanceOptions:
     """
 
     scale: float | None = None
+    target: tuple[int, int] | None = None
     dialog: str = "medium"
-    sr: str = "sr/x2-base"
-    de: str = "de/base"
+    sr: str = DEFAULT_SR
+    de: str = DEFAULT_DE
     backend: str = "auto"
     content: str = "auto"
     quality: int | None = None
@@ -53,6 +57,10 @@ class EnhanceOptions:
     def __post_init__(self) -> None:
         if self.scale is not None and f"{self.scale:g}" not in SCALES:
             raise OptionError.unknown("scale", f"{self.scale:g}", SCALES)
+        if self.target is not None and (self.scale is not None or min(self.target) < 1):
+            raise OptionError(
+                f"target {self.target} is not possible: two sides above 0, and no scale beside it"
+            )
         if self.content not in CONTENTS:
             raise OptionError.unknown("content", self.content, CONTENTS)
         if self.quality is not None and not 1 <= self.quality <= 100:
@@ -78,7 +86,7 @@ class EnhanceOptions:
 
 
 def parse_scale(text: str) -> float | None:
-    """``"1.5"``, ``"2"``, ``"3"`` as a number; ``"auto"`` as None: the model's own scale."""
+    """``"1.5"``, ``"2"``, ``"3"``, ``"4"`` as a number; ``"auto"`` as None."""
     if text not in SCALES:
         raise OptionError.unknown("scale", text, SCALES)
     return None if text == "auto" else float(text)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lumavox.content import Decision
 from lumavox.errors import FrameError, OptionError, UnreadableMediaError, UnsupportedMediaError
 from lumavox.media.report import Done, PictureReport, bypassed
 from lumavox.media.task import Task
@@ -36,7 +38,11 @@ def enhance_picture(task: Task) -> Done:
     height, width = image.shape[:2]
     colours = np.ascontiguousarray(image[:, :, :3]) if image.ndim == 3 else image
     format = PixelFormat.GRAY8 if colours.ndim == 2 else PixelFormat.BGR24
-    upscaler = task.engines.upscaler()
+    # A photograph is not made for a screen, so there is no largest size but the one asked for.
+    size = (width, height) if task.options.target else None
+    upscaler = task.engines.upscaler(size, lambda: _content(task.source))
+    if upscaler is None:
+        raise OptionError(f"{task.source} is {width}x{height}, which fills the target: nothing to do")
     try:
         enhanced = upscaler.process(Frame.wrap(format, width, height, (colours,))).planes[0]
     except FrameError as error:
@@ -46,13 +52,20 @@ def enhance_picture(task: Task) -> Done:
         task.preview.see(0.0, _three(colours), _three(enhanced))
     if sentence := bypassed(upscaler, "pictures"):
         task.warn(sentence)
-    size = enhanced.shape[1], enhanced.shape[0]
+    larger = enhanced.shape[1], enhanced.shape[0]
     seconds = time.perf_counter() - began
     return Done(
         PictureReport.of(
-            upscaler, source_size=(width, height), size=size, frames=1, seconds=seconds, codec=task.ending
+            upscaler, source_size=(width, height), size=larger, frames=1, seconds=seconds, codec=task.ending
         )
     )
+
+
+def _content(source: Path) -> Decision:
+    """PNG keeps what it was given; the others may have lost a little or a lot."""
+    with source.open("rb") as file:
+        png = file.read(4) == b"\x89PNG"
+    return Decision("clean", "PNG is lossless") if png else Decision("auto", "the format tells nothing")
 
 
 def _read(task: Task) -> tuple[Picture, tuple[Any, Any] | None]:

@@ -15,6 +15,7 @@ import numpy as np
 from lumavox.media.facts import VideoFacts
 from lumavox.media.kinds import import_av
 from lumavox.picture import ColourTags, Frame, PixelFormat
+from lumavox.resample_picture import enlarged_side
 from lumavox.video import Upscaler
 
 # By PyAV's name. All others, semi-planar ones too (few encoders take them), are converted first.
@@ -43,8 +44,8 @@ class PictureTrack:
         if facts.interlaced:
             warn("the picture is interlaced; it was treated as if it were not")
         # Encoders of 4:2:0 want even sizes; one row or column more shows nothing new.
-        self.enhanced_size = enlarged(facts.width, facts.height, upscaler.scale)
-        width, height = self.enhanced_size
+        width, height = (enlarged_side(side, upscaler.scale) for side in (facts.width, facts.height))
+        self.enhanced_size = (width, height)
         self.coded_size = (width + width % 2, height + height % 2)
         if self.coded_size != self.enhanced_size:
             coded = "{}x{}".format(*self.coded_size)
@@ -88,11 +89,6 @@ class PictureTrack:
             self._warn("some frames had no timestamp, or one before the last; they were given the next one")
         frame.pts = self._last_pts = 0 if pts is None else pts
         return frame
-
-
-def enlarged(width: int, height: int, scale: float) -> tuple[int, int]:
-    """The size that `Upscaler.process` gives."""
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def wrap(frame: Any, width: int, height: int) -> Frame:

@@ -41,6 +41,7 @@ class PictureReport:
     engine: Engine
     scale: float
     content: str
+    content_reason: str
     source_size: tuple[int, int]
     size: tuple[int, int]
     frames: int
@@ -66,6 +67,7 @@ class PictureReport:
             engine=Engine.of(upscaler),
             scale=upscaler.scale,
             content=upscaler.content,
+            content_reason=upscaler.content_reason,
             source_size=source_size,
             size=size,
             frames=frames,

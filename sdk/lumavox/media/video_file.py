@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from lumavox.errors import AudioError, UnreadableMediaError
-from lumavox.media.facts import MediaFacts, open_input, probe
+from lumavox.media.coding import decide
+from lumavox.media.facts import MediaFacts, VideoFacts, open_input, probe
 from lumavox.media.kept import compare
 from lumavox.media.kinds import import_av
 from lumavox.media.picture_track import PictureTrack
@@ -94,7 +95,7 @@ class _Job:
     def _open_engines(self) -> None:
         task, video, audio = self.task, self.facts.video, self.facts.audio
         if video is not None and task.options.picture:
-            self.picture = PictureTrack(video, task.engines.upscaler(), task.warn)
+            self._open_picture(video)
         if audio is not None and task.options.sound:
             try:
                 enhancer = task.engines.enhancer(audio.rate_hz, audio.channels)
@@ -104,6 +105,20 @@ class _Job:
                 task.warn(f"the sound was copied as it is: {error}")
         if task.preview is not None:
             task.preview.plan(self.facts.duration_s)
+
+    def _open_picture(self, video: VideoFacts) -> None:
+        task = self.task
+        size = (video.width, video.height)
+        upscaler = task.engines.upscaler(size, lambda: decide(task.source, video))
+        if upscaler is not None:
+            self.picture = PictureTrack(video, upscaler, task.warn)
+            return
+        target = task.options.target
+        why = "fills {}x{} already".format(*target) if target else "would be enlarged beyond the 4K class"
+        task.warn(
+            f"the picture was copied as it is: its {size[0]}x{size[1]} {why}; "
+            "name a scale to enlarge it all the same"
+        )
 
     def _set_up(self, container: Any, writer: Writer) -> set[int]:
         """The output's streams in the order of the input's; returns the indexes of those to copy."""
