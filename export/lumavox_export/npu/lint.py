@@ -1,6 +1,7 @@
 """Which operator of a graph breaks which rule of a target, and which rewrite would help.
 
     for finding in lint(network, target): print(finding)
+    network = legal(network, target)        # rewritten as the target needs it, or RefusedError
 
 It looks at data (`targets.base.Rules`); a target's own tool has the last word.
 """
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..graph import ANY, Add, Concat, Conv2D, Graph, Mul, Op
+from ..errors import RefusedError
+from ..graph import ANY, Add, Concat, Conv2D, Graph, Mul, Op, TransposeConv2D
+from . import rewrites
+from .network import Network
 
 if TYPE_CHECKING:
     from ..targets.base import Limits, Rules, Target
-    from .network import Network
 
 _BYTES = {"float32": 4, "w8a16": 2, "int8": 1}
 
@@ -83,14 +86,33 @@ def _limits(op: Op, limits: Limits, shapes: list[tuple[int, ...]]) -> Iterator[s
             yield f"dilation {op.dilation}, at most {limits.dilation}"
         if limits.channels is not None and max(op.channels_in, op.weight.shape[0]) > limits.channels:
             yield f"{op.channels_in} to {op.weight.shape[0]} channels, at most {limits.channels}"
+    if isinstance(op, TransposeConv2D) and limits.stride is not None and op.block > limits.stride:
+        yield f"stride {op.block}, at most {limits.stride}"
     if isinstance(op, (Add, Mul)) and not limits.broadcast and shapes[0] != shapes[1]:
         yield f"inputs of shapes {shapes[0]} and {shapes[1]}; they must be equal"
     if isinstance(op, Concat) and limits.inputs is not None and len(op.xs) > limits.inputs:
         yield f"{len(op.xs)} inputs, at most {limits.inputs}"
 
 
+def legal(network: Network, target: Target) -> Network:
+    """The network after those of the target's rewrites that remove findings, best first.
+
+    Raises `RefusedError` for what remains, naming operator, rule and the rewrite that would help.
+    """
+    remaining = lint(network, target)
+    for name in target.rules.rewrites:
+        if not remaining:
+            break
+        candidate = rewrites.get(name).apply(network)
+        fewer = lint(candidate, target)
+        if candidate is not network and len(fewer) < len(remaining):
+            network, remaining = candidate, fewer
+    if remaining:
+        said = "; ".join(str(finding) for finding in remaining)
+        raise RefusedError(f"{network.model} ({network.content}) is not legal for {target.name}: {said}")
+    return network
+
+
 def _helpful(op: Op, rules: Rules) -> str | None:
     """The first of the target's rewrites that changes this operator."""
-    from . import rewrites
-
     return next((name for name in rules.rewrites if rewrites.get(name).changes(op)), None)

@@ -45,6 +45,7 @@ class Network:
     graph: Graph
     plan: QuantPlan | None  # None: float32
     golden: Mapping[str, NDArray[Any]] = field(repr=False)  # the variant's vector, NHWC, as stored
+    front_end: Mapping[str, object] = field(default_factory=dict, repr=False)  # the bundle's
     float_graph: Graph | None = None  # the same network in float32, where the bundle has it
     tail: tuple[Op, ...] = ()
     rewrites: tuple[str, ...] = ()  # that were applied, by name
@@ -99,11 +100,17 @@ def networks(bundle: Bundle, precision: Precision = "int8") -> tuple[Network, ..
                 digest=hashlib.sha256(bundle.read(variant.file)).hexdigest(),
                 graph=graph,
                 plan=plan,
-                golden=bundle.golden(variant),
+                golden=_golden(bundle, variant),
+                front_end=bundle.front_end,
                 float_graph=None if twin is None else read(bundle.read(twin.file), _states(twin))[0],
             )
         )
     return tuple(found)
+
+
+def _golden(bundle: Bundle, variant: Variant) -> dict[str, NDArray[Any]]:
+    layouts = {tensor.name: tensor.layout for tensor in variant.inputs + variant.outputs}
+    return {k: formats.from_layout(v, layouts[k]) for k, v in bundle.golden(variant).items()}
 
 
 def _states(variant: Variant) -> tuple[State, ...]:

@@ -7,6 +7,7 @@ Each gives the same integers as before, to the bit (tested against the integer r
 | depth_to_space_as_rows | one-hot 1x1 convolutions pick the rows of a cell, laid side by side, one reshape |
 | depth_to_space_as_transpose_conv | DepthToSpace becomes a transposed convolution with one-hot weights |
 | depth_to_space_in_runtime | the target ends at the sub-pixel tensor; the runtime does DepthToSpace |
+| stride_folded_into_channels | a convolution with a stride along the width reads several pixels as channels |
 
 As rows: with the depth in the order (row of the cell, column, channel), the depths of one row at one pixel
 are consecutive pixels of that row. So ``(1, H, W, block * C)`` per row, laid one after the other along W, is
@@ -113,6 +114,40 @@ class _InRuntime(_OfDepthToSpace):
         )
 
 
+class _StrideFolded:
+    """Pixels ``stride * p + i`` become channel ``i`` of pixel ``p`` (a reshape, memory stays as it is), the
+    kernel likewise; taps that the kernel had not are zero. Heights are left alone."""
+
+    name = "stride_folded_into_channels"
+
+    def changes(self, op: Op) -> bool:
+        return isinstance(op, Conv2D) and op.stride[1] > 1 and op.groups == 1 and op.dilation[1] == 1
+
+    def apply(self, network: Network) -> Network:
+        ops: list[Op] = []
+        draft = _Draft(network.plan)
+        for op in network.graph.ops:
+            shape = network.graph.shapes[op.inputs[0]] if op.inputs else (1, 1, 1, 1)
+            n, h, w, c = shape
+            if not (isinstance(op, Conv2D) and self.changes(op)) or ANY in shape or w % op.stride[1]:
+                ops.append(op)
+                continue
+            fold, before = op.stride[1], op.pads(1, w)[0]
+            first, last = -before // fold, (op.weight.shape[2] - 1 - before) // fold
+            same = op.padding == "same"
+            reach = max(-first, last)  # "same" pads both sides alike: the kernel must be symmetrical
+            first, last = (-reach, reach) if same else (first, last)
+            weight = np.zeros((*op.weight.shape[:2], last - first + 1, fold * c), np.float32)
+            for tap in range(op.weight.shape[2]):
+                position, inside = divmod(tap - before, fold)
+                weight[:, :, position - first, inside * c : (inside + 1) * c] = op.weight[:, :, tap]
+            folded = f"{op.output}/folded"
+            draft.copied(folded, op.x)
+            ops.append(Reshape(op.x, folded, (n, h, w // fold, fold * c)))
+            ops.append(dataclasses.replace(op, x=folded, weight=weight, stride=(op.stride[0], 1)))
+        return draft.network(network, ops, self.name)
+
+
 class _Draft:
     """A plan being extended by tensors that hold copies of others."""
 
@@ -141,5 +176,5 @@ class _Draft:
 
 
 _ALL: Mapping[str, Rewrite] = {
-    rewrite.name: rewrite for rewrite in (_AsRows(), _AsTransposeConv(), _InRuntime())
+    rewrite.name: rewrite for rewrite in (_AsRows(), _AsTransposeConv(), _InRuntime(), _StrideFolded())
 }

@@ -54,13 +54,15 @@ class Rules:
     """What a target takes, as data for the linter.
 
     ``operators``: kinds as `npu.lint.kind_of` names them ("Conv2D", "DepthwiseConv2D", "TransposeConv2D",
-    "Constant", "Add", "Mul", "Concat", "Sigmoid", "DepthToSpace"); one that is absent is not supported.
+    "Constant", "Add", "Mul", "Concat", "Sigmoid", "DepthToSpace", "Reshape"); an absent one is not supported.
     ``rewrites``: names in `npu.rewrites` that help, the best first.
     """
 
     operators: Mapping[str, Limits]
     static: bool = True  # shapes must be known
     largest_tensor_kib: int | None = None
+    sram_kib: int | None = None  # a picture whose compiled file needs more is compiled as tiles
+    tiles: bool = False  # tiles are tried: they may be quicker where memory is short
     rewrites: tuple[str, ...] = ()
 
 

@@ -70,6 +70,35 @@ def test_a_transposed_convolution_is_also_written_as_onnx() -> None:
     assert np.abs(open_onnx(rewritten.onnx())(feeds)["enlarged"].astype(int) - wanted).max() <= 1
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    fold=st.integers(2, 4),
+    kernel=st.integers(1, 9),
+    positions=st.integers(1, 5),
+    channels=st.integers(1, 3),
+    padding=st.sampled_from(["same", "valid"]),
+)
+def test_a_folded_stride_computes_the_same_integers(
+    fold: int, kernel: int, positions: int, channels: int, padding: str
+) -> None:
+    width = fold * positions
+    if padding == "valid" and kernel > width:
+        return
+    rng = np.random.default_rng(3)
+    weight = rng.normal(0, 0.3, (3, 1, kernel, channels)).astype(np.float32)
+    op = Conv2D("x", "y", weight, rng.normal(0, 1, 3).astype(np.float32), stride=(1, fold), padding=padding)
+    port = Port("x", (1, 1, width, channels))
+    graph = Graph((port,), (op,), (Port("y", (1, 1, op.size(1, width), 3)),))
+    network = network_of(graph)
+    rewritten = rewrites.get("stride_folded_into_channels").apply(network)
+    assert all(op.stride == (1, 1) for op in rewritten.graph.ops if isinstance(op, Conv2D))
+    feeds = {"x": rng.integers(-128, 128, port.shape).astype(np.int8)}
+    assert network.plan is not None and rewritten.plan is not None
+    wanted = run_int(network.graph, network.plan, feeds)["y"]
+    np.testing.assert_array_equal(run_int(rewritten.graph, rewritten.plan, feeds)["y"], wanted)
+    np.testing.assert_array_equal(open_tflite(rewritten.tflite(), "BUILTIN_REF")(feeds)["y"], wanted)
+
+
 def test_depth_to_space_left_to_the_runtime_is_the_tail() -> None:
     network = network_of(picture_graph()).fixed(Preset("any", 5, 6))
     rewritten = rewrites.get("depth_to_space_in_runtime").apply(network)
@@ -78,7 +107,7 @@ def test_depth_to_space_left_to_the_runtime_is_the_tail() -> None:
 
 
 @pytest.mark.parametrize("name", [*IN_GRAPH, "depth_to_space_in_runtime"])
-def test_a_rewrite_leaves_alone_what_has_nothing_to_rewrite(name: str) -> None:
+def test_a_rewrite_of_depth_to_space_leaves_others_alone(name: str) -> None:
     network = network_of(sound_graph())
     assert rewrites.get(name).apply(network) is network
 
