@@ -70,8 +70,26 @@ def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     evaluate.add_argument(
         "--pictures", type=Path, action="append", default=[], help="a folder of pictures to measure besides"
     )
-    evaluate.add_argument("--no-dataset", action="store_true", help="measure --pictures only")
+    evaluate.add_argument(
+        "--no-dataset",
+        action="store_true",
+        help="measure --pictures, --video and --bdrate only, not the datasets' pictures and levels",
+    )
     evaluate.add_argument("--crops", type=Path, metavar="DIR", help="write before-and-after strips")
+    evaluate.add_argument("--video", action="store_true", help="VMAF and steadiness of streamed clips")
+    evaluate.add_argument(
+        "--bdrate", action="store_true", help="bit rate saved over Lanczos and over sending full resolution"
+    )
+    evaluate.add_argument(
+        "--clip",
+        type=Path,
+        action="append",
+        default=[],
+        help="a clip for --video and --bdrate (default: data)",
+    )
+    evaluate.add_argument(
+        "--plots", type=Path, metavar="DIR", help="write the rate-quality plots of --bdrate"
+    )
     evaluate.set_defaults(run=_run_evaluate)
     ship = commands.add_parser("ship", help="put bundle and weights beside the recipe")
     _add_work(ship)
@@ -138,10 +156,25 @@ def _run_evaluate(args: argparse.Namespace) -> int:
 
     from .evaluation import Options, evaluate
 
-    if args.no_dataset and (args.write or args.crops or not args.pictures):
-        raise OptionError("--no-dataset needs --pictures, and has neither measured.json nor --crops to write")
+    other = args.pictures or args.video or args.bdrate
+    if args.no_dataset and (args.write or args.crops or not other):
+        raise OptionError(
+            "--no-dataset needs --pictures, --video or --bdrate, and has neither measured.json nor --crops "
+            "to write"
+        )
+    if (args.clip and not (args.video or args.bdrate)) or (args.plots and not args.bdrate):
+        raise OptionError("--clip needs --video or --bdrate, --plots needs --bdrate")
     recipe, work = _work(args)
-    options = Options(args.peers, tuple(args.pictures), not args.no_dataset, args.crops)
+    options = Options(
+        peers=args.peers,
+        pictures=tuple(args.pictures),
+        dataset=not args.no_dataset,
+        crops=args.crops,
+        video=args.video,
+        bdrate=args.bdrate,
+        clips=tuple(args.clip),
+        plots=args.plots,
+    )
     measured, table = evaluate(recipe, work, options)
     print(table)
     for path in [args.json] * (args.json is not None) + [recipe.folder / "measured.json"] * args.write:

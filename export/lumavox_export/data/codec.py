@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder writes a page to stderr for every clip
@@ -23,9 +23,20 @@ ENCODERS: dict[str, tuple[int, dict[str, str]]] = {
 }
 
 
-def encode(frames: Sequence[Luma], codec: str, crf: int, gop: int, rate: int = 25) -> bytes:
-    """A Matroska file of the frames (even height and width), chroma neutral, limited range."""
+def encode(
+    frames: Sequence[Luma],
+    codec: str,
+    crf: int,
+    gop: int,
+    rate: int = 25,
+    settings: Mapping[str, str] | None = None,
+) -> bytes:
+    """A Matroska file of the frames (even height and width), chroma neutral, limited range.
+
+    ``crf`` is on the H.264 scale; ``settings`` are the encoder's options, by default the fast ones.
+    """
     offset, options = ENCODERS[codec]
+    options = dict(settings or options)
     buffer = io.BytesIO()
     height, width = frames[0].shape
     with av.open(buffer, "w", format="matroska") as container:

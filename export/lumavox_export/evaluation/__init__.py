@@ -29,6 +29,10 @@ class Options:
     pictures: tuple[Path, ...] = ()  # folders of pictures, besides the validation datasets
     dataset: bool = True  # False: only ``pictures``
     crops: Path | None = None  # where before-and-after strips are written
+    video: bool = False  # VMAF and steadiness in time of streamed clips
+    bdrate: bool = False  # bit rate saved, over Lanczos and over full resolution
+    clips: tuple[Path, ...] = ()  # for ``video`` and ``bdrate``, in place of those of the datasets
+    plots: Path | None = None  # where the rate-quality plots of ``bdrate`` are written
 
 
 _NOTHING_ELSE = Options()
@@ -41,7 +45,7 @@ def evaluate(recipe: Recipe, work: Work, options: Options = _NOTHING_ELSE) -> tu
     """
     extra = {"options": options} if recipe.task == "sr" else {}
     if not extra and options != _NOTHING_ELSE:
-        raise OptionError(f"{recipe.id}: --peers, --pictures and --crops are for super-resolution (task sr)")
+        raise OptionError(f"{recipe.id}: what evaluate can measure besides is for super-resolution (task sr)")
     made = work.out / "bundle" / "bundle"
     folder = made if made.is_dir() else recipe.folder / "bundle"
     bundle = Bundle.open(folder, task=recipe.task, allow_unsigned=True, trusted_keys=_own_key(work))

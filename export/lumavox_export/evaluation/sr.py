@@ -29,6 +29,7 @@ from .sr_methods import Costs, Method, methods
 from .sr_peers import open_peer, peer_files
 from .sr_score import Scores, figures, quantization, score
 from .sr_speed import times
+from .sr_streams import measure_streams
 from .sr_synthetic import extra_stills, pans
 from .sr_table import tables
 
@@ -52,8 +53,10 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work, options: Options) -> tup
             "macs_per_input_pixel": round(costs.macs_per_pixel),
             "engines": {m.name: m.engine for m in compared if m.role == "ours"},
         }
+        datasets = [work.dataset(name) for name in names]
         if options.dataset:
-            found |= run.datasets([work.dataset(name) for name in names], options.crops)
+            found |= run.datasets(datasets, options.crops)
+        found |= measure_streams(compared, scale, run.multiple, datasets, work.cache, options)
         found["pictures"] = {folder.name: run.folder(folder) for folder in options.pictures}
         found["speed"] = _speed(bundle, compared, scale)
         found["methods"] = {m.name: _described(m, scale) for m in compared}

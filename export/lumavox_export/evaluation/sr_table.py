@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import table_of
+from .sr_streams import stream_tables
 
 
 def tables(found: Mapping[str, Any]) -> str:
@@ -23,6 +24,7 @@ def tables(found: Mapping[str, Any]) -> str:
             for name, v in variants.items()
         )
         parts.append(f"int8 minus float32, {material}: {'; '.join(said)}")
+    parts += stream_tables(found)
     parts += [f"{name}: not measured: {why}" for name, why in found["peers_not_measured"].items()]
     return "\n\n".join(parts)
 
