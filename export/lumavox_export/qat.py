@@ -1,9 +1,9 @@
 """Quantization-aware training of a graph: its arithmetic in torch with simulated rounding.
 
 Works on any graph without states, whatever family drew it. Activations keep the scales of the plan and
-saturate (no separate clip operator); weights are rounded per output channel with the scale that their
-largest value asks for; gradients pass through the rounding (straight-through, Bengio et al. 2013). A
-convolution's rows that only pass a channel on (one weight of 1, no bias) are left as they are.
+saturate (no separate clip operator); weights are rounded per output channel with the plan's scales; gradients
+pass through the rounding (straight-through, Bengio et al. 2013). A convolution's rows that only pass a
+channel on (one weight of 1, no bias) are left as they are.
 """
 
 from __future__ import annotations
@@ -37,11 +37,10 @@ class FakeQuantGraph(nn.Module):
                 weight = torch.from_numpy(op.weight.transpose(0, 3, 1, 2).copy())
                 self.weights[op.output] = nn.Parameter(weight)
                 self.biases[op.output] = nn.Parameter(torch.from_numpy(op.bias.copy()))
-                flat = op.weight.reshape(len(op.weight), -1)
-                passes = ((flat != 0).sum(1) == 1) & (flat.sum(1) == 1) & (op.bias == 0)
-                self.register_buffer(
-                    f"trained_{op.output}", torch.from_numpy(~passes).float(), persistent=False
-                )
+                scale = torch.tensor(plan.weights[op.output], dtype=torch.float32)[:, None, None, None]
+                trained = torch.from_numpy(~passes_on(op)).float()
+                self.register_buffer(f"scale_{op.output}", scale, persistent=False)
+                self.register_buffer(f"trained_{op.output}", trained, persistent=False)
             elif not isinstance(op, DepthToSpace):
                 raise GraphError(f"quantization-aware training does not know {type(op).__name__} yet")
 
@@ -62,30 +61,30 @@ class FakeQuantGraph(nn.Module):
         keep = trained[:, None, None, None]
         weight = weight * keep + weight.detach() * (1 - keep)
         bias = bias * trained
-        scale = weight.detach().abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-9) / 127
-        weight = _straight_through(weight / scale, torch.round) * scale
+        scale = self.get_buffer(f"scale_{op.output}")
+        weight = _straight_through(torch.clamp(weight / scale, -127, 127), torch.round) * scale
         reach = [(k - 1) * d // 2 for k, d in zip(op.weight.shape[1:3], op.dilation, strict=True)]
         padding = (reach[0], reach[1]) if op.padding == "same" else (0, 0)
         out = functional.conv2d(x, weight, bias, op.stride, padding, op.dilation, op.groups)
         return functional.relu(out) if op.activation == "relu" else out
 
-    def trained_graph(self) -> tuple[Graph, QuantPlan]:
-        """The graph with the trained weights, and the plan with their scales."""
+    def trained_graph(self) -> Graph:
+        """The graph with the trained weights."""
         ops: list[Op] = []
-        scales = dict(self.plan.weights)
         for op in self.graph.ops:
             if isinstance(op, Conv2D):
                 weight = self.weights[op.output].detach().numpy().transpose(0, 2, 3, 1).copy()
-                bias = (
-                    self.biases[op.output].detach().numpy() * self.get_buffer(f"trained_{op.output}").numpy()
-                )
-                ops.append(replace(op, weight=weight, bias=bias.astype(np.float32)))
-                largest = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-9) / 127
-                scales[op.output] = tuple(float(np.float32(s)) for s in largest)
-            else:
-                ops.append(op)
-        graph = replace(self.graph, ops=tuple(ops))
-        return graph, QuantPlan(self.plan.precision, self.plan.tensors, scales)
+                bias = self.biases[op.output].detach().numpy()
+                bias = bias * self.get_buffer(f"trained_{op.output}").numpy()
+                op = replace(op, weight=weight, bias=bias.astype(np.float32))
+            ops.append(op)
+        return replace(self.graph, ops=tuple(ops))
+
+
+def passes_on(op: Conv2D) -> np.ndarray:
+    """Which output channels are a copy of an input channel, ``(outputs,)`` bool."""
+    flat = op.weight.reshape(len(op.weight), -1)
+    return ((flat != 0).sum(1) == 1) & (flat.sum(1) == 1) & (op.bias == 0)
 
 
 def round_to(x: Tensor, quant: TensorQuant) -> Tensor:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from lumavox._parse import parse, plain
 from lumavox.dsp import BandFrontEnd
@@ -56,6 +56,7 @@ class Quantize:
     precision: str = "int8"
     calibration_samples: int = 32
     percentile: float = 100.0  # of the values seen in calibration
+    rounding: Literal["nearest", "compensated"] = "nearest"  # of the weights, before training
     qat: Schedule = Schedule(steps=0, learning_rate=1e-4, ema_decay=0.99)
 
 
