@@ -70,8 +70,8 @@ def _rounded(op: Conv2D, plan: QuantPlan, exact: Tensor, rounded: Tensor) -> Con
     keep = torch.from_numpy(passes_on(op))
     found[keep] = full[keep]
     kernel = found[:, :-1].reshape(len(op.weight), op.weight.shape[3], *op.weight.shape[1:3])
-    arrays = (kernel.permute(0, 2, 3, 1), found[:, -1])
-    return replace(op, **dict(zip(("weight", "bias"), (a.float().contiguous().numpy() for a in arrays))))
+    arrays = [a.float().contiguous().numpy() for a in (kernel.permute(0, 2, 3, 1), found[:, -1])]
+    return replace(op, weight=arrays[0], bias=arrays[1])
 
 
 def _one_by_one(weight: Tensor, power: Tensor, scale: Tensor) -> Tensor:

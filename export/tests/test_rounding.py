@@ -1,4 +1,4 @@
-"""Compensated rounding: weights on the grid, and together nearer to the network than each one's nearest step."""
+"""Compensated rounding: weights on the grid, together nearer to the network than each one's nearest step."""
 
 import itertools
 from dataclasses import replace
