@@ -1,6 +1,7 @@
 """Streams, rate-quality curves and steadiness on a small clip that drifts: real encoders, filters."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lumavox_export.cli import main
 from lumavox_export.data.codec import encode
 from lumavox_export.errors import DatasetError
-from lumavox_export.evaluation import rate_quality, streams, video
+from lumavox_export.evaluation import Options, rate_quality, streams, video
 from lumavox_export.evaluation.bdrate import LEAST_POINTS
 from lumavox_export.evaluation.rate_plot import plot_rates
 from lumavox_export.evaluation.rate_quality import FULL, bdrate_table, measure_bdrate
 from lumavox_export.evaluation.sr_methods import Method, conventional
+from lumavox_export.evaluation.sr_streams import measure_streams, stream_tables
 from lumavox_export.evaluation.streams import Footage, even_sizes, read_clip, stream
 from lumavox_export.evaluation.video import measure_video, video_tables
 from lumavox_export.evaluation.vmaf import VmafScores
@@ -161,3 +164,34 @@ def test_video_is_told_by_level_method_and_frame_type(
 def test_without_clips_the_tables_say_so(tmp_path: Path) -> None:
     assert "no clip" in bdrate_table(measure_bdrate([], [], 2, 1, tmp_path))
     assert "no clip" in video_tables(measure_video([], [], 2, 1, tmp_path))
+
+
+def test_only_integer_variants_for_streams_and_filters_are_measured_on_the_clips_given(
+    tmp_path: Path, without_ffmpeg: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "CODECS", {"libx264": (26,)})
+    path = tmp_path / "own.mkv"
+    path.write_bytes(encode([f.astype(np.uint8) for f in _frames()], "libx264", 20, 8, 24))
+    ours = _ours(2)
+    others = [replace(ours, name="clean int8", content="clean"), replace(ours, name="peer", role="peer")]
+    compared = [conventional("bicubic", 2), *others, ours]
+    found = measure_streams(compared, 2, 1, [], tmp_path, Options(video=True, clips=(path,)))
+    assert found["video_frames"] == {"own.mkv": 16} and "bdrate" not in found
+    assert found["temporal"]["libx264 crf 26"].keys() == {"bicubic", "streamed int8"}
+    assert len(stream_tables(found)) == 1
+    assert measure_streams(compared, 2, 1, [], tmp_path, Options()) == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--clip", "x.mkv"], "--clip needs --video or --bdrate"),
+        (["--video", "--plots", "plots"], "--plots needs --bdrate"),
+        (["--no-dataset"], "--no-dataset needs --pictures, --video or --bdrate"),
+    ],
+)
+def test_flags_without_what_they_belong_to_are_refused(
+    flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "recipe.toml", *flags]) == 2
+    assert said in capsys.readouterr().err

@@ -45,7 +45,9 @@ def evaluate(recipe: Recipe, work: Work, options: Options = _NOTHING_ELSE) -> tu
     """
     extra = {"options": options} if recipe.task == "sr" else {}
     if not extra and options != _NOTHING_ELSE:
-        raise OptionError(f"{recipe.id}: what evaluate can measure besides is for super-resolution (task sr)")
+        raise OptionError(
+            f"{recipe.id}: --peers, --pictures, --crops, --video and --bdrate are for super-resolution (task sr)"
+        )
     made = work.out / "bundle" / "bundle"
     folder = made if made.is_dir() else recipe.folder / "bundle"
     bundle = Bundle.open(folder, task=recipe.task, allow_unsigned=True, trusted_keys=_own_key(work))
