@@ -2,6 +2,7 @@
 
 lumavox-export all RECIPE --data ROOT [--resume]     every stage, unchanged ones skipped
 lumavox-export train|distill|quantize|export|bundle RECIPE …    up to that stage
+torchrun --nproc-per-node N -m lumavox_export train RECIPE …    the same by N processes, one per GPU
 lumavox-export evaluate RECIPE --data ROOT           measure a model, write measured.json
 lumavox-export ship RECIPE                           put bundle and weights beside the recipe
 lumavox-export mix RECIPE OUT                        write training mixes to listen to
@@ -15,19 +16,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lumavox.errors import LumavoxError
 
 from . import cli_targets
+from .stopping import StopRequests
 
 STAGE_NAMES = ("train", "distill", "quantize", "export", "bundle")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the exit code (0 done, 2 error, 130 Ctrl-C)."""
+    """Run one subcommand; returns the exit code (0 done, 2 error, 130 Ctrl-C, 143 SIGTERM)."""
     parser = argparse.ArgumentParser(prog="lumavox-export", description="Make Lumavox models.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_stages(commands)
@@ -35,10 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli_targets.add(commands)
     args = parser.parse_args(argv)
     try:
-        return int(args.run(args))
-    except KeyboardInterrupt:
-        print("lumavox-export: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        with StopRequests(patient=False):
+            return int(args.run(args))
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "signal", signal.SIGINT)
+        words = f"stopped by {number.name}; --resume goes on from the last checkpoint"
+        print(f"lumavox-export: {words}", file=sys.stderr)
+        return 128 + number
     except (LumavoxError, OSError) as error:
         print(f"lumavox-export: error: {error}", file=sys.stderr)
         return 2
@@ -54,7 +60,19 @@ def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         stage.add_argument(
             "--only", action="store_true", help="run this stage alone, on what the earlier ones left"
         )
+        _add_machine(stage)
         stage.set_defaults(run=_run_stages)
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: a GPU if there is one)")
+    parser.add_argument("--precision", default="auto", help="float32, bf16 or auto (bf16 on a GPU)")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="use torch.compile (default: on a GPU)",
+    )
+    parser.add_argument("--workers", type=int, help="processes that make batches (default: the task's)")
 
 
 def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -120,7 +138,8 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="where the stages leave their files (default: out/<id>)")
     parser.add_argument("--cache", type=Path, default=Path("out/cache"), help="decoded and paired material")
     parser.add_argument("--key", type=Path, help="signing key; without one the bundle is unsigned")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    parser.add_argument("--threads", type=int, default=max(1, cores), help="of each process")
 
 
 def _work(args: argparse.Namespace):  # type: ignore[no-untyped-def]
@@ -138,15 +157,21 @@ def _work(args: argparse.Namespace):  # type: ignore[no-untyped-def]
 
 
 def _run_stages(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from .machine import Machine
     from .pipeline import Pipeline
 
     recipe, work = _work(args)
-    pipeline = Pipeline(recipe, work)
+    machine = Machine.choose(args.device, args.precision, args.compile, args.workers)
+    report: Callable[[str], None] = print if machine.ranks.first else lambda _: None
+    pipeline = Pipeline(recipe, replace(work, machine=machine), report)
     if args.weights is not None:
         pipeline.adopt(args.weights)
     last = "bundle" if args.command == "all" else args.command
     artifact = pipeline.run(last, first=last if args.only else "train")
-    print(f"{recipe.id}: {last} is in {artifact.folder}")
+    report(f"{recipe.id}: {last} is in {artifact.folder}")
+    machine.ranks.leave()
     return 0
 
 

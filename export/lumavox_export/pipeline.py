@@ -20,7 +20,7 @@ from .recipe import Recipe, digest
 from .stages import bundle, distill, export, quantize, train
 from .work import Work
 
-# The one order; name, module. Every module has ``inputs`` and ``run``.
+# The one order; name, module. Every module has ``inputs`` and ``run``, those that train ``EVERY_RANK``.
 STAGES = {
     "train": train,
     "distill": distill,
@@ -53,15 +53,17 @@ class Pipeline:
 
     def adopt(self, weights: Path) -> Artifact:
         """Take trained weights from a file in place of stage train."""
-        folder = self.work.out / "train"
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(weights, folder / train.WEIGHTS)
-        except OSError as error:
-            raise StageError(f"cannot take the weights {weights}: {error}") from error
-        return Artifact.seal(
-            "train", folder, self._inputs("train", None), [train.WEIGHTS], {"adopted": weights.name}
-        )
+        folder, ranks = self.work.out / "train", self.work.machine.ranks
+        if ranks.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(weights, folder / train.WEIGHTS)
+            except OSError as error:
+                raise StageError(f"cannot take the weights {weights}: {error}") from error
+            names, notes = [train.WEIGHTS], {"adopted": weights.name}
+            Artifact.seal("train", folder, self._inputs("train", None), names, notes)
+        ranks.wait()
+        return Artifact.load(folder)
 
     def _inputs(self, name: str, previous: Artifact | None) -> str:
         stage = STAGES[name]
@@ -73,15 +75,21 @@ class Pipeline:
         return digest(made_from | stage.inputs(self.recipe, previous, self.work))
 
     def _stage(self, name: str, previous: Artifact | None) -> Artifact:
-        folder = self.work.out / name
+        folder, ranks = self.work.out / name, self.work.machine.ranks
         inputs = self._inputs(name, previous)
         found = Artifact.current(folder, inputs)
+        ranks.wait()  # all have looked before the first one writes
         if found is not None:
             self._report(f"{name}: unchanged")
             return found
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "artifact.json").unlink(missing_ok=True)
-        names = STAGES[name].run(self.recipe, previous, folder, self.work)
-        artifact = Artifact.seal(name, folder, inputs, names, {})
+        if ranks.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "artifact.json").unlink(missing_ok=True)
+        names: list[str] = []
+        if ranks.first or getattr(STAGES[name], "EVERY_RANK", False):
+            names = STAGES[name].run(self.recipe, previous, folder, self.work)
+        if ranks.first:
+            Artifact.seal(name, folder, inputs, names, {})
+        ranks.wait()
         self._report(f"{name}: {len(names)} files in {folder}")
-        return artifact
+        return Artifact.load(folder)

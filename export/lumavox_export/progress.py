@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -16,7 +17,7 @@ def progress(
     """Yield ``items``; on a terminal show count, share and time left. ``note[0]`` is appended when given."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    live = sys.stderr.isatty()
+    live = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"  # of torchrun's processes one speaks
     begin = shown = time.monotonic()
     for index, item in enumerate(items, 1):
         yield item

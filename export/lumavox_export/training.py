@@ -1,27 +1,35 @@
 """The training loop: one for every family and task.
 
 Batches are a function of the step alone, so a run that was stopped at any moment goes on from its last
-checkpoint as if nothing had happened. Knows nothing of pictures, sound or recipes.
+checkpoint as if nothing had happened, on the same machine or another. Knows nothing of pictures, sound or
+recipes.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from .checkpoint import Checkpoint
 from .errors import StageError
+from .machine import CPU, Machine, Network
 from .memory import keep_freed_memory
+from .prefetch import Prefetch
 from .progress import progress
+from .ranks import Batch
 from .soap import Soap
+from .stopping import Stopped, StopRequests
+
+LOG_EVERY = 200  # steps
 
 
 @dataclass(frozen=True)
@@ -56,117 +64,138 @@ class Schedule:
         )
 
 
-Loss = Callable[[nn.Module, int], Tensor]  # of the module, on the batch of that step
-
-
 def fit(
     module: nn.Module,
-    loss: Loss,
+    batch: Callable[[int], Batch],
+    loss: Callable[[Network, Batch], Tensor],
     schedule: Schedule,
     out_dir: Path,
     *,
+    machine: Machine = Machine(),  # noqa: B008 - frozen
     resume: bool = False,
     label: str = "train",
-    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    workers: int = 0,
+    validate: Callable[[Network], dict[str, float]] | None = None,
     validate_every: int = 0,
 ) -> dict[str, Tensor]:
-    """Train ``module`` in place; returns the averaged weights, which are also loaded into it.
+    """Train ``module`` in place; returns the averaged weights, which are also loaded into it, on the CPU.
 
-    Writes ``log.jsonl`` (step, loss, rate, seconds) and ``checkpoint.pt`` to ``out_dir``; with ``resume``
-    goes on from the checkpoint. Raises StageError if the loss is not finite or the checkpoint is of another
-    schedule.
+    ``batch`` makes the CPU tensors of a step, rows first, in a background thread or in ``workers`` processes;
+    ``loss`` is a mean over rows. Writes ``log.jsonl`` (step, loss, rate, seconds, and how many of those were
+    spent in waiting for data) and ``checkpoint.pt`` to ``out_dir``; with ``resume`` goes on from the
+    checkpoint. Of several ranks the first averages, validates and writes.
+
+    Raises StageError if the loss is not finite, the checkpoint does not fit, or another rank has ended;
+    Stopped, with the checkpoint written, at SIGINT or SIGTERM.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    checkpoint = out_dir / "checkpoint.pt"
     keep_freed_memory()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    ranks, log = machine.ranks, out_dir / "log.jsonl"
+    module.to(machine.device).train()
     optimizer = schedule.optimizer_for(module)
     average = {k: v.detach().clone() for k, v in module.state_dict().items()}
-    start, spent = 0, 0.0
-    if resume and checkpoint.is_file():
-        start, spent = _restore(checkpoint, schedule, module, optimizer, average)
-    elif not resume:
-        (out_dir / "log.jsonl").unlink(missing_ok=True)
-    begin = saved = time.monotonic()
-    running, note = 0.0, [""]
-    module.train()
-    for step in progress(range(start, schedule.steps), label, schedule.steps - start, note):
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step)
-        value = loss(module, step)
-        if not torch.isfinite(value):
-            raise StageError(
-                f"{label}: the loss is {value.item()} at step {step}; lower learning_rate or set clip_norm"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        if schedule.clip_norm:
-            nn.utils.clip_grad_norm_(module.parameters(), schedule.clip_norm)
-        optimizer.step()
-        decay = min(schedule.ema_decay, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for key, current in module.state_dict().items():
-                average[key].lerp_(current, 1 - decay)
-        running += (value.item() - running) * (0.01 if step - start > 100 else 1 / (step - start + 1))
-        note[0] = f"loss {running:.5f}"
-        now = time.monotonic()
-        last = step == schedule.steps - 1
-        due = validate is not None and validate_every > 0 and ((step + 1) % validate_every == 0 or last)
-        if step % 200 == 0 or last or due:
-            entry: dict[str, Any] = {"step": step, "loss": round(running, 6), "rate": schedule.rate(step)}
-            entry["seconds"] = round(spent + now - begin, 1)
-            if due and validate is not None:
-                entry |= _with_weights(module, average, validate)
-            with (out_dir / "log.jsonl").open("a") as log:
-                log.write(json.dumps(entry) + "\n")
-        if now - saved > schedule.checkpoint_seconds or last:
-            saved = now
-            _save(checkpoint, step + 1, spent + now - begin, schedule, module, optimizer, average)
+    checkpoint = Checkpoint(out_dir / "checkpoint.pt", asdict(schedule), module, optimizer, average)
+    before = checkpoint.restore() if resume and checkpoint.path.is_file() else {}
+    start, waited = int(before.get("step", 0)), before.get("data_seconds", 0.0)
+    if ranks.first:
+        if not resume:
+            checkpoint.path.unlink(missing_ok=True)
+        _cut_log(log, start)
+    ranks.share(module.state_dict().values())
+    network = machine.network(module)
+    running, note = torch.zeros((), device=machine.device), [""]
+    saved = time.monotonic()
+    begin = saved - before.get("seconds", 0.0)
+
+    def prepare(whole: Batch) -> tuple[Batch, float]:
+        rows, share = ranks.rows(whole)
+        return machine.pinned(rows), share
+
+    steps, last = range(start, schedule.steps), schedule.steps - 1
+    processes = workers if machine.workers is None else machine.workers
+    with StopRequests(patient=True) as stop, Prefetch(batch, steps, prepare, workers=processes) as ahead:
+        batches = iter(ahead)
+        for step in progress(steps, label, len(steps), note):
+            asked = time.monotonic()
+            rows, share = next(batches)
+            now = time.monotonic()
+            waited += now - asked
+            value = loss(network, machine.fetched(rows)) * share
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            stopping = running.new_full((), stop.asked)
+            value, stopping = ranks.combine(module.parameters(), value.detach().float(), stopping)
+            running.lerp_(value, 0.01 if step - start > 100 else 1 / (step - start + 1))
+            save = now - saved > schedule.checkpoint_seconds or step == last
+            due = validate_every > 0 and ((step + 1) % validate_every == 0 or step == last)
+            look = step % machine.look_every == 0 or step == last
+            if look or save or due:
+                if not torch.isfinite(running):
+                    raise StageError(
+                        f"{label}: the loss is {value.item()} at step {step}; lower learning_rate or set "
+                        "clip_norm"
+                    )
+                note[0] = f"loss {running.item():.5f}"
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.rate(step)
+            if schedule.clip_norm:
+                nn.utils.clip_grad_norm_(module.parameters(), schedule.clip_norm)
+            optimizer.step()
+            stops = look and bool(stopping)  # of the same step on every rank
+            if ranks.first:
+                _average(average, module, min(schedule.ema_decay, (step + 1) / (step + 10)))
+                times = {"seconds": time.monotonic() - begin, "data_seconds": waited}
+                if step % LOG_EVERY == 0 or step == last or due:
+                    entry = {"step": step, "loss": round(running.item(), 6), "rate": schedule.rate(step)}
+                    entry |= {key: round(value, 1) for key, value in times.items()}
+                    if due and validate is not None:
+                        entry |= _validate(machine, module, average, validate)
+                    with log.open("a") as file:
+                        file.write(json.dumps(entry) + "\n")
+                if save or stops:
+                    saved = now
+                    checkpoint.save(step=step + 1, **times)
+            if stops and step != last:
+                raise Stopped(stop.asked or signal.SIGTERM)
+    ranks.share(average.values())
     module.load_state_dict(average)
-    module.eval()
-    return average
+    module.to(CPU).eval()
+    return {key: value.to(CPU) for key, value in average.items()}
 
 
-def _with_weights(
-    module: nn.Module, average: dict[str, Tensor], validate: Callable[[nn.Module], dict[str, float]]
+@torch.no_grad()
+def _average(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
+    for key, current in module.state_dict().items():
+        average[key].lerp_(current, 1 - decay)
+
+
+@torch.no_grad()
+def _validate(
+    machine: Machine,
+    module: nn.Module,
+    average: dict[str, Tensor],
+    validate: Callable[[Network], dict[str, float]],
 ) -> dict[str, float]:
-    """Validate the averaged weights, then put the running ones back."""
+    """Figures of the averaged weights; the running ones are put back."""
     running = {k: v.detach().clone() for k, v in module.state_dict().items()}
     module.load_state_dict(average)
-    module.eval()
-    with torch.no_grad():
-        figures = validate(module)
+    figures = validate(machine.exact(module.eval()))
     module.load_state_dict(running)
     module.train()
     return {k: round(v, 4) for k, v in figures.items()}
 
 
-def _save(
-    path: Path,
-    step: int,
-    seconds: float,
-    schedule: Schedule,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-) -> None:
-    state = {"step": step, "seconds": seconds, "schedule": asdict(schedule), "average": average}
-    state |= {"module": module.state_dict(), "optimizer": optimizer.state_dict()}
-    partial = path.with_suffix(f".{os.getpid()}")
-    torch.save(state, partial)
+def _cut_log(path: Path, start: int) -> None:
+    """Leave out what a run logged after the checkpoint that it goes on from, or wrote by half."""
+    lines = path.read_text().splitlines() if start and path.is_file() else []
+    kept = [line for line in lines if _logged_step(line) < start]
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(f"{line}\n" for line in kept))
     partial.replace(path)
 
 
-def _restore(
-    path: Path,
-    schedule: Schedule,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-) -> tuple[int, float]:
-    state = torch.load(path, weights_only=True)
-    if state["schedule"] != asdict(schedule):
-        raise StageError(f"{path} was made with another schedule; resume with the same recipe or start anew")
-    module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
-    average |= state["average"]
-    return int(state["step"]), float(state["seconds"])
+def _logged_step(line: str) -> float:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return math.inf

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .data.manifest import Dataset
 from .errors import DatasetError
+from .machine import Machine
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Work:
     cache: Path  # decoded and paired material, shared by runs
     resume: bool = False
     key: Path | None = None  # signing key; None leaves the bundle unsigned
+    machine: Machine = Machine()  # that trains
 
     def dataset(self, name: str) -> Dataset:
         """A dataset by name. Raises DatasetError naming the known ones."""

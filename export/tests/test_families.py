@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lumavox._parse import plain as plain_fields
 from lumavox.errors import OptionError
 from lumavox_export import families
 from lumavox_export.families import de_bands, sr_plain
@@ -118,3 +119,34 @@ def test_the_shipped_sizes_keep_their_budgets() -> None:
     assert sr.parameters() <= 47_000
     assert de.parameters() <= 100_000
     assert de.macs() * 48000 / 720 <= 60e6
+
+
+@pytest.mark.parametrize("options", [{}, {"entry_stride": 2, "scale": 1.5}])
+def test_expanded_kernels_are_the_plain_network_in_another_form(options: dict[str, float]) -> None:
+    """Products of float32 factors are within 1e-5 of the kernel; collapsed they are the same numbers."""
+    network = sr_plain.Network(channels=8, layers=4, expand=24, **options)  # type: ignore[arg-type]
+    plain, x = _random(network), torch.rand(2, 1, 12, 16)
+    expanded = plain.expanded()  # type: ignore[operator]
+    with torch.no_grad():
+        assert torch.allclose(expanded(x), plain(x), atol=1e-5)
+        for factor in (*expanded.wide, *expanded.narrow):
+            factor.add_(0.02 * torch.randn_like(factor))
+        collapsed = expanded.collapsed()
+        assert not torch.allclose(collapsed(x), plain(x), atol=1e-3)
+        assert torch.equal(collapsed(x), expanded(x))
+    feeds = {"luma": torch.rand(1, 8, 8, 1).numpy()}
+    drawn = run_float(expanded.to_graph(), feeds)["enlarged"]
+    assert np.array_equal(drawn, run_float(collapsed.to_graph(), feeds)["enlarged"])
+
+
+def test_expansion_leaves_the_kept_state_and_the_recipe_without_it_as_they_are() -> None:
+    expanding, without = sr_plain.Network(expand=48), sr_plain.Network()
+    kept = expanding.build().expanded().collapsed().state_dict()
+    assert {k: v.shape for k, v in kept.items()} == {
+        k: v.shape for k, v in without.build().state_dict().items()
+    }
+    assert "expand" not in plain_fields(without)  # the digest of recipes that do not expand is what it was
+    module = without.build()
+    assert module.expanded() is module is module.collapsed()
+    with pytest.raises(OptionError, match="expand 16 is narrower than a kernel's 32 outputs"):
+        sr_plain.Network(expand=16)

@@ -9,6 +9,11 @@ without any error.
 With ``entry_stride = 2`` the first convolution is 4x4 of stride 2, and the trunk works on a quarter of the
 positions: a cheaper network per weight, and the way to a scale of 1.5 (2x2 pixels become 3x3). The last
 four hidden channels then carry the four pixels of every cell.
+
+With ``expand = N`` every kernel is trained as a product: a convolution to N channels, a 1x1 one back, and
+the identity where the widths are equal (SESR, Bhardwaj et al., MLSys 2022; ECBSR, Zhang et al., ACM MM 2021).
+The product is made in forward, so that a step costs little more, and what is kept and executed is the plain
+network.
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ class Network:
     channels: int = 32  # hidden channels, the anchor among them
     layers: int = 6  # convolutions in all
     entry_stride: int = 1  # 2: works on cells of 2x2 pixels
+    expand: int | None = None  # channels between the two factors of a kernel in training; none = one kernel
 
     def __post_init__(self) -> None:
         if self.entry_stride not in (1, 2):
@@ -49,6 +55,10 @@ class Network:
                 f"scale {self.scale} needs an entry_stride that makes it whole (2 for 1.5), "
                 f"got {self.entry_stride}"
             )
+
+        widest = max(self.channels, self.shuffle**2)
+        if self.expand and self.expand < widest:
+            raise OptionError(f"expand {self.expand} is narrower than a kernel's {widest} outputs")
 
     @property
     def shuffle(self) -> int:
@@ -100,10 +110,22 @@ class PlainSr(nn.Module):
             self.register_buffer(f"free{index}", free, persistent=False)
             self.register_buffer(f"anchor{index}", anchor, persistent=False)
 
+    def kernel(self, index: int) -> Tensor:
+        """What is learned of a convolution's weight."""
+        return self.weights[index]
+
+    def expanded(self) -> PlainSr:
+        """The same function as it is trained; itself unless the recipe expands."""
+        return ExpandedSr(self) if self.network.expand else self
+
+    def collapsed(self) -> PlainSr:
+        """The same function as it is kept and executed."""
+        return self
+
     def layer(self, index: int) -> tuple[Tensor, Tensor]:
         """Weight and bias of a convolution as it is executed, anchor included."""
         free = getattr(self, f"free{index}")
-        weight = self.weights[index] * free + getattr(self, f"anchor{index}")
+        weight = self.kernel(index) * free + getattr(self, f"anchor{index}")
         return weight, self.biases[index] * free[:, 0, 0, 0]
 
     def stride(self, index: int) -> int:
@@ -162,6 +184,44 @@ class PlainSr(nn.Module):
             name = output
         ops.append(DepthToSpace(name, "enlarged", self.network.shuffle))
         return Graph((Port("luma", (1, -1, -1, 1)),), tuple(ops), (Port("enlarged", (1, -1, -1, 1)),))
+
+
+class ExpandedSr(PlainSr):
+    """The network in training when the recipe expands: its kernels are products, its function is the same."""
+
+    def __init__(self, plain: PlainSr) -> None:
+        super().__init__(plain.network)
+        assert plain.network.expand
+        del self.weights
+        self.biases.load_state_dict(plain.biases.state_dict())
+        self.wide, self.narrow = nn.ParameterList(), nn.ParameterList()
+        for index, kernel in enumerate(plain.weights):
+            identity = torch.zeros_like(kernel, requires_grad=False)
+            if kernel.shape[0] == kernel.shape[1]:
+                identity[:, :, 1, 1] = torch.eye(len(kernel))
+            self.register_buffer(f"identity{index}", identity, persistent=False)
+            # Balanced factors, turned so that every one of the channels between them takes part.
+            left, sizes, right = torch.linalg.svd(
+                (kernel.detach() - identity).flatten(1), full_matrices=False
+            )
+            turn = torch.linalg.qr(torch.randn(plain.network.expand, len(sizes)))[0]
+            wide = ((turn * sizes.sqrt()) @ right).view(-1, *kernel.shape[1:])
+            self.wide.append(nn.Parameter(wide))
+            self.narrow.append(nn.Parameter((left * sizes.sqrt()) @ turn.T))
+
+    def kernel(self, index: int) -> Tensor:
+        """``(outputs, N) @ (N, inputs, height, width)`` and the identity."""
+        identity: Tensor = getattr(self, f"identity{index}")
+        return (self.narrow[index] @ self.wide[index].flatten(1)).view_as(identity) + identity
+
+    @torch.no_grad()
+    def collapsed(self) -> PlainSr:
+        """The plain network of these products."""
+        plain = PlainSr(self.network)
+        plain.biases.load_state_dict(self.biases.state_dict())
+        for index, weight in enumerate(plain.weights):
+            weight.copy_(self.kernel(index))
+        return plain
 
 
 def _repeat(stride: int, shuffle: int) -> Tensor:

@@ -7,18 +7,23 @@ section pass through unchanged.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from lumavox._parse import parse, plain
 
 from ..artifacts import Artifact
 from ..errors import RecipeError, StageError
 from ..recipe import Content, Distill, Recipe, part
-from ..training import fit
+from ..training import Schedule, fit
 from ..weights import load_into, seeded, write_weights
 from ..work import Work
-from .train import WEIGHTS, trained
+from .train import WEIGHTS, executed, trained, trainee
+
+EVERY_RANK = True  # trains, on all ranks together
 
 
 def inputs(recipe: Recipe, previous: Artifact | None, work: Work) -> dict[str, Any]:
@@ -38,7 +43,8 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
                 recipe, content, content.distill, states[content.name], out_dir, work
             )
             names += [f"{content.name}/{who}/log.jsonl" for who in ("teacher", "student")]
-    write_weights(out_dir / WEIGHTS, states)
+    if work.machine.ranks.first:
+        write_weights(out_dir / WEIGHTS, states)
     return names
 
 
@@ -49,29 +55,29 @@ def _distill(
     network = parse(
         family.Network, distill.teacher, recipe.id, key="contents.distill.teacher", error=RecipeError
     )
-    material = part("tasks", recipe.task, recipe.id).Material(recipe, content, work)
+    task, machine = part("tasks", recipe.task, recipe.id), work.machine
+    material = machine.ranks.after_first(functools.partial(task.Material, recipe, content, work))
     seeded(recipe.seed + 1)
     teacher, student = network.build(), recipe.network.build()  # type: ignore[attr-defined]
-    options: dict[str, Any] = {"resume": work.resume, "validate": material.validate}
-    for who, module, schedule, loss in (
-        ("teacher", teacher, distill.teacher_train, material.loss),
-        (
-            "student",
-            student,
-            distill.student_train,
-            functools.partial(material.loss, teacher=teacher, share=distill.share),
-        ),
-    ):
-        if who == "student":
-            load_into(module, state, content.name).train()
-            teacher.requires_grad_(False)
+    teacher, student = trainee(teacher), trainee(load_into(student, state, content.name))
+
+    def train(who: str, module: Any, schedule: Schedule, loss: Callable[..., Tensor]) -> None:
         fit(
             module,
+            material.batch,
             loss,
             schedule,
             out_dir / content.name / who,
+            machine=machine,
+            resume=work.resume,
             label=f"distill {recipe.id} {content.name} {who}",
+            workers=material.workers,
+            validate=material.validate,
             validate_every=max(1, schedule.steps // 10),
-            **options,
         )
-    return dict(student.state_dict())
+
+    train("teacher", teacher, distill.teacher_train, material.loss)
+    guide = executed(teacher).requires_grad_(False).to(machine.device).eval()
+    guided = functools.partial(material.loss, teacher=machine.network(guide), share=distill.share)
+    train("student", student, distill.student_train, guided)
+    return dict(executed(student).state_dict())

@@ -6,6 +6,7 @@ network's arrays and its plan, which every file format applies unchanged.
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,13 @@ from ..graph import Graph
 from ..qat import FakeQuantGraph, weights_to_dict, with_weights
 from ..quant_plan import QuantPlan
 from ..recipe import Content, Recipe, part
+from ..rounding import compensate
 from ..training import fit
 from ..weights import load_into, write_weights
 from ..work import Work
 from .train import WEIGHTS, trained
+
+EVERY_RANK = True  # trains, on all ranks together
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +54,14 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
     if previous is None:
         raise StageError(f"{recipe.id}: quantize needs the weights of stage distill")
     states, names = trained(previous), [WEIGHTS]
-    task = part("tasks", recipe.task, recipe.id)
+    task, ranks = part("tasks", recipe.task, recipe.id), work.machine.ranks
     for content in recipe.contents:
         module = load_into(recipe.network.build(), states[content.name], content.name)  # type: ignore[attr-defined]
-        material = task.Material(recipe, content, work)
+        material = ranks.after_first(functools.partial(task.Material, recipe, content, work))
         graph, plan = _quantize(recipe, content, module, material, task, out_dir / content.name, work)
         states[content.name] = module.state_dict()
+        if not ranks.first:
+            continue
         arrays = {name: np.ascontiguousarray(array) for name, array in weights_to_dict(graph).items()}
         save_file(arrays, out_dir / f"{content.name}.safetensors")
         (out_dir / f"{content.name}.plan.json").write_text(json.dumps(plan.to_dict()))
@@ -63,7 +69,8 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
         if hasattr(task, "knob"):
             (out_dir / "knob.json").write_text(json.dumps(task.knob(recipe, material, module)))
             names.append("knob.json")
-    write_weights(out_dir / WEIGHTS, states)
+    if ranks.first:
+        write_weights(out_dir / WEIGHTS, states)
     return names
 
 
@@ -81,21 +88,26 @@ def _quantize(
         ranges=task.ranges(recipe, graph),
         percentile=settings.percentile,
     )
+    if settings.rounding == "compensated":
+        graph = compensate(graph, plan, task.calibration(recipe, material, graph))
     if settings.qat.steps == 0:
         return graph, plan
     student = FakeQuantGraph(graph, plan)
     folder.mkdir(parents=True, exist_ok=True)
     fit(
         student,
+        material.batch,
         material.loss,
         settings.qat,
         folder,
+        machine=work.machine.in_float32(),
         resume=work.resume,
         label=f"quantize {recipe.id} {content.name}",
+        workers=material.workers,
         validate=material.validate,
         validate_every=max(1, settings.qat.steps // 5),
     )
-    return student.trained_graph()
+    return student.trained_graph(), plan
 
 
 def _channel_ranges(module: Any, material: Any, task: Any, recipe: Recipe) -> list[torch.Tensor]:

@@ -4,8 +4,10 @@ A task module has
 
     Data                        frozen dataclass of section [contents.data]
     Material(recipe, content, work)
-        .loss(module, step, teacher, share)   training loss of that step's batch, quantized or not
-        .validate(module)       figures to log, higher is better
+        .batch(step)            CPU tensors of a step, rows first; a function of the step alone
+        .loss(network, batch, teacher, share)   training loss, a mean over rows, on the batch's device
+        .validate(network)      figures to log, higher is better; the network takes and gives CPU tensors
+        .workers                processes that make batches; 0 = a thread
     calibration(recipe, material, graph)      feeds for calibration
     golden(recipe, graph)       inputs of some calls, the last for the golden vector
     VARIANTS                    (format, precision) to bundle, in order of preference

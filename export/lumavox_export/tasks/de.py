@@ -23,7 +23,9 @@ from ..errors import RecipeError
 from ..graph import Graph
 from ..knob import calibrate_knob
 from ..losses import DialogLoss
+from ..machine import Network
 from ..metrics import si_sdr
+from ..ranks import Batch
 from ..recipe import Content, Recipe
 from ..reference import stream
 from ..work import Work
@@ -32,7 +34,6 @@ from ..work import Work
 VARIANTS = (("tflite", "float32"), ("onnx", "float32"), ("tflite", "int8"), ("onnx", "int8"))
 
 Feeds = Mapping[str, np.ndarray]
-Batch = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,42 +54,34 @@ class Data:
 
 
 class Material:
-    """Batches and validation mixes; batches are made ahead in a process of their own."""
+    """Batches and validation mixes."""
+
+    workers = 1  # mixing takes longer than a step
 
     def __init__(self, recipe: Recipe, content: Content, work: Work) -> None:
         self.data: Data = content.data  # type: ignore[assignment]
         self.front_end = _front_end(recipe).at_rate(self.data.rate_hz)
         self._expansion = torch.from_numpy(self.front_end.expansion)
         self._batches = _Batches(recipe.seed, self.data, self.front_end, work)
-        self._ahead: Iterator[Batch] | None = None
-        self._next_step = -1
+        self.batch = self._batches.batch
         self._work = work
         self._validation: list[Mix] | None = None
-
-    def batch(self, step: int) -> Batch:
-        """Features ``(batch, frames, bands)`` and unit-level spectra of mix and dialog."""
-        if self._ahead is None or step != self._next_step:
-            rest = torch.utils.data.Subset(self._batches, range(step, len(self._batches)))
-            self._ahead = iter(
-                torch.utils.data.DataLoader(rest, batch_size=None, num_workers=1, prefetch_factor=4)
-            )
-        self._next_step = step + 1
-        return next(self._ahead)
 
     def mixer(self) -> Mixer:
         """The mixer over the recipe's sound banks."""
         return self._batches.mixer()
 
-    def features(self, step: int) -> Tensor:
-        """Features of one batch, made here and now."""
-        return self._batches[step][0]
-
     def loss(
-        self, module: nn.Module, step: int, teacher: nn.Module | None = None, share: float = 0.0
+        self,
+        network: Network,
+        batch: tuple[Tensor, ...],
+        teacher: Network | None = None,
+        share: float = 0.0,
     ) -> Tensor:
         """Distance to the dialog, and with a teacher, ``share`` of it to the teacher's mask."""
-        features, mix, dialog = self.batch(step)
-        mask = torch.sigmoid(module(features))
+        features, mix, dialog = batch
+        self._expansion = self._expansion.to(features.device)
+        mask = torch.sigmoid(network(features))
         loss = self.data.loss(mask @ self._expansion.T, mix, dialog)
         if teacher is not None:
             with torch.no_grad():
@@ -96,7 +89,7 @@ class Material:
             loss = (1 - share) * loss + share * ((mask - guide) ** 2).mean()
         return loss
 
-    def validate(self, module: nn.Module) -> dict[str, float]:
+    def validate(self, network: Network) -> dict[str, float]:
         """SI-SDR improvement of the dialog stem on 0 dB mixes, dB: by kind of background and all."""
         if self._validation is None:
             d, w = self.data, self._work
@@ -111,7 +104,7 @@ class Material:
         for mix in self._validation:
             spectra = self.front_end.stft().analyze_all(mix.mix)
             features = torch.from_numpy(self.front_end.features_of(spectra))[None]
-            mask = torch.sigmoid(module(features))[0].numpy()
+            mask = torch.sigmoid(network(features))[0].numpy()
             stem = self.front_end.stft().synthesize_all(spectra * self.front_end.expand(mask))
             length = len(stem)
             gain = si_sdr(stem, mix.dialog[:length]) - si_sdr(mix.mix[:length], mix.dialog[:length])
@@ -120,17 +113,14 @@ class Material:
         return figures | ({"si_sdri_db": float(np.mean(sum(gains.values(), [])))} if gains else {})
 
 
-class _Batches(torch.utils.data.Dataset[Batch]):
-    """Batch number to batch; opened anew in each process that makes batches."""
+class _Batches:
+    """Step to batch; opened anew in each process that makes batches."""
 
     def __init__(self, seed: int, data: Data, front_end: BandFrontEnd, work: Work) -> None:
         self.seed, self.data, self.front_end, self.work = seed, data, front_end, work
         self._mixer: Mixer | None = None
         self.mixer()  # decode here, once, not in the worker
         self._mixer = None
-
-    def __len__(self) -> int:
-        return 1 << 30
 
     def mixer(self) -> Mixer:
         """The mixer over the recipe's sound banks."""
@@ -143,8 +133,8 @@ class _Batches(torch.utils.data.Dataset[Batch]):
             self._mixer = Mixer(d.mix, *banks)
         return self._mixer
 
-    def __getitem__(self, step: int) -> Batch:
-        torch.set_num_threads(1)
+    def batch(self, step: int) -> Batch:
+        """Features ``(batch, frames, bands)`` and unit-level spectra of mix and dialog."""
         mixes, dialogs = self.mixer().items(self.seed, step, self.data.batch)
         stft = self.front_end.stft()
         mix = np.stack([stft.analyze_all(x) for x in mixes])
@@ -152,14 +142,14 @@ class _Batches(torch.utils.data.Dataset[Batch]):
         features = np.stack([self.front_end.features_of(x) for x in mix])
         level = np.sqrt(np.mean(np.abs(mix) ** 2, (1, 2), keepdims=True)) + 1e-9
         spectra = ((x / level).astype(np.complex64) for x in (mix, dialog))
-        return torch.from_numpy(features), *(torch.from_numpy(x) for x in spectra)  # type: ignore[return-value]
+        return torch.from_numpy(features), *(torch.from_numpy(x) for x in spectra)
 
 
 def calibration(recipe: Recipe, material: Material, graph: Graph) -> Iterator[Feeds]:
     """Real rollouts: frames of training mixes, states as they arise."""
     frames_each = 200
     for step in range(max(1, recipe.quantize.calibration_samples // 8)):
-        for item in material.features((1 << 20) + step).numpy():
+        for item in material.batch((1 << 20) + step)[0].numpy():
             frames = ({"features": frame.reshape(1, 1, -1, 1)} for frame in item[:frames_each])
             for number, (feeds, _) in enumerate(stream(graph, frames)):
                 if number % 5 == 4:

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data.sr_pairs import PairSettings, pairs, pictures, reduce, whole
 from ..exporter import VARIANTS as VARIANTS  # the integer network first: it is several times as quick
 from ..graph import Graph
+from ..machine import Network
 from ..metrics import psnr
 from ..recipe import Content, Recipe
 from ..work import Work
@@ -36,6 +37,8 @@ class Data:
 class Material:
     """Batches and validation pictures of one content."""
 
+    workers = 0  # crops are made in a fraction of a step
+
     def __init__(self, recipe: Recipe, content: Content, work: Work) -> None:
         self.data: Data = content.data  # type: ignore[assignment]
         self.seed = recipe.seed
@@ -49,18 +52,22 @@ class Material:
                 self._validation.append((reduce(high, self.scale, "bicubic"), high))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Low and high resolution luma 0..1 of a step, ``(batch, 1, height, width)``."""
+        """Low and high resolution luma bytes of a step, ``(batch, 1, height, width)``."""
         rng = np.random.default_rng([self.seed, step])
         low, high = self.pairs.batch(rng, self.data.batch, self.data.patch)
-        x = torch.from_numpy(low)[:, None].float().div_(255).contiguous(memory_format=torch.channels_last)
-        return x, torch.from_numpy(high)[:, None].float().div_(255)
+        return torch.from_numpy(low)[:, None], torch.from_numpy(high)[:, None]
 
     def loss(
-        self, module: nn.Module, step: int, teacher: nn.Module | None = None, share: float = 0.0
+        self,
+        network: Network,
+        batch: tuple[Tensor, ...],
+        teacher: Network | None = None,
+        share: float = 0.0,
     ) -> Tensor:
         """Distance to the truth, and with a teacher, ``share`` of it to the teacher's picture."""
-        low, high = self.batch(step)
-        estimate = module(low)
+        low, high = (x.float().div_(255) for x in batch)
+        low = low.contiguous(memory_format=torch.channels_last)
+        estimate = network(low)
         loss = self._distance(estimate, high)
         if teacher is not None:
             with torch.no_grad():
@@ -72,12 +79,12 @@ class Material:
         difference = estimate - target
         return difference.abs().mean() if self.data.loss == "l1" else (difference**2).mean()
 
-    def validate(self, module: nn.Module) -> dict[str, float]:
+    def validate(self, network: Network) -> dict[str, float]:
         """Mean PSNR-Y over the validation pictures, dB."""
         values = []
         for low, high in self._validation:
             x = torch.from_numpy(low)[None, None].float().div_(255)
-            values.append(psnr(module(x)[0, 0].numpy() * 255, high, ceil(self.scale)))
+            values.append(psnr(network(x)[0, 0].numpy() * 255, high, ceil(self.scale)))
         return {"psnr_y_db": float(np.mean(values))} if values else {}
 
 
