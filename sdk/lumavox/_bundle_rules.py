@@ -231,6 +231,8 @@ def reasons_against(
     found = []
     if variant.engine not in engines:
         found.append(f"engine {variant.engine!r} is not among {', '.join(sorted(engines)) or 'none'}")
+    if variant.target != "cpu":
+        found.append(f"it is compiled for {variant.target}")
     if content != "any" and variant.content not in ("any", content):
         found.append(f"it is for {variant.content!r} content")
     if precision is not None and variant.precision != precision:

@@ -197,7 +197,11 @@ class Compiler:
 def _settings(target: Target) -> dict[str, object]:
     """The target's own fields as text; descriptions do not matter."""
     names = [f.name for f in dataclasses.fields(target) if f.name != "description"]
-    return {name: repr(getattr(target, name)) for name in names}
+    return {name: _text(getattr(target, name)) for name in names}
+
+
+def _text(value: object) -> str:
+    return getattr(value, "__qualname__", None) or repr(value)
 
 
 def _quicker(outcome: Outcome, than: Outcome) -> bool:

@@ -75,6 +75,7 @@ class Target:
     format: Literal["tflite", "onnx"]  # what its tool reads
     precisions: tuple[Precision, ...]  # in order of preference
     rules: Rules
+    ports: Literal["NHWC", "NCHW"] = "NHWC"  # layout of the deployed file's inputs and outputs
     environment: str | None = None  # targets/environments/<name>.txt; None: the main environment
 
 
@@ -137,7 +138,7 @@ class Compiled:
     tool_version: str
     rung: Rung
     operators: int  # that the tool was given, constants not counted
-    on_npu: int  # of these
+    on_npu: int  # of these; 0 where the target is a CPU (rung "measured")
     fallbacks: tuple[Fallback, ...] = ()
     npu_ms: float | None = None  # per call; of a measured rung: on the CPU
     cycles: int | None = None

@@ -1,33 +1,33 @@
-"""The CPU of this machine through the engines that products use: the only rung that is measured here."""
+"""The CPU of this machine through the engines that products use: the rung that is measured here.
+
+One thread, median of several calls. tflite-runtime, which devices with an old image have, needs numpy 1.26
+and therefore an isolated environment.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..engines import Runner, open_onnx, open_tflite
+from ..npu.agreement import example
 from ..npu.environments import Environments
+from ._program import call
 from .base import Availability, Compiled, Feeds, Job, Limits, Outputs, Rules, Target
 
-_ANYTHING = Rules(
-    {
-        kind: Limits()
-        for kind in ("Conv2D", "DepthwiseConv2D", "Constant", "Add", "Mul", "Concat", "Sigmoid")
-        + ("DepthToSpace", "TransposeConv2D")
-    },
-    static=False,
-)
+_RUNS = 7
+_KINDS = ("Conv2D", "DepthwiseConv2D", "TransposeConv2D", "Constant", "Add", "Mul", "Concat", "Sigmoid")
+_ANY = {kind: Limits() for kind in (*_KINDS, "DepthToSpace")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cpu(Target):
-    """``distribution`` is the engine's package."""
+    """``distribution`` is the engine's package; ``open`` opens a file with it, None: in the environment."""
 
     distribution: str
+    open: Callable[[bytes], Runner] | None = None
 
 
 TARGETS: tuple[Cpu, ...] = (
@@ -36,71 +36,90 @@ TARGETS: tuple[Cpu, ...] = (
         description="LiteRT with XNNPACK, one thread of this CPU",
         format="tflite",
         precisions=("int8", "float32"),
-        rules=_ANYTHING,
+        rules=Rules(_ANY | {"Reshape": Limits()}),
         distribution="ai-edge-litert",
+        open=open_tflite,
     ),
     Cpu(
         name="cpu-ort",
         description="ONNX Runtime, one thread of this CPU",
         format="onnx",
         precisions=("int8", "float32"),
-        rules=_ANYTHING,
+        rules=Rules(_ANY),
+        ports="NCHW",
         distribution="onnxruntime",
+        open=open_onnx,
+    ),
+    Cpu(
+        name="cpu-tflite-runtime",
+        description="tflite-runtime 2.14, one thread of this CPU",
+        format="tflite",
+        precisions=("int8", "float32"),
+        rules=Rules(_ANY | {"Reshape": Limits()}),
+        environment="tflite-runtime",
+        distribution="tflite-runtime",
     ),
 )
-_RUNS = 9
 
 
 def availability(target: Target, environments: Environments) -> Availability:
-    """Both engines are dependencies of the export."""
+    """Whether the engine is here."""
     assert isinstance(target, Cpu)
+    if target.environment is not None:
+        return Availability.of_environment(environments, target.environment, target.distribution)
     return Availability.of_package(target.distribution, 'pip install "lumavox[export]"')
 
 
 def compile(target: Target, job: Job) -> Compiled:
-    """Write the file and time it on one thread, median."""
+    """Write the file and time it."""
     assert isinstance(target, Cpu)
-    from importlib import metadata
-
-    data = job.network.tflite() if target.format == "tflite" else job.network.onnx()
     name = f"model.{target.format}"
+    data = job.network.tflite() if target.format == "tflite" else job.network.onnx()
     (job.folder / name).write_bytes(data)
-    run = _open(target, data)
-    dtype = job.network.graph.inputs
-    feeds = {p.name: np.zeros(p.shape, _dtype(job)) for p in dtype}
-    run(feeds)
-    times = []
-    for _ in range(_RUNS):
-        begin = time.perf_counter()
-        run(feeds)
-        times.append(time.perf_counter() - begin)
-    count = len([op for op in job.network.graph.ops if op.inputs])
+    feeds = example(job.network)
+    if target.environment is not None:
+        request = {"model": str((job.folder / name).resolve()), "calls": 1, "repeats": 3}
+        milliseconds = float(
+            call(job, target.environment, request, [feeds], keep_log=True).values["median_ms"]
+        )
+    else:
+        milliseconds = _median_ms(target, data, feeds)
+    operators = len([op for op in job.network.graph.ops if op.inputs])
+    here = availability(target, job.environments)
     return Compiled(
         files=(name,),
-        tool=target.distribution,
-        tool_version=metadata.version(target.distribution),
+        tool=here.tool,
+        tool_version=here.version or "unknown",
         rung="measured",
-        operators=count,
+        operators=operators,
         on_npu=0,
-        npu_ms=statistics.median(times) * 1e3,
+        npu_ms=milliseconds,
         unknown={
             "cycles": "not counted on CPUs",
             "sram_kib": "CPUs use main memory",
-            "dram_kib": "not reported by the engine",
+            "dram_kib": "the engine does not report it",
         },
     )
 
 
 def simulate(target: Target, job: Job, compiled: Compiled, feeds: Sequence[Feeds]) -> Sequence[Outputs]:
     """What the engine computes."""
-    run = _open(target, (job.folder / compiled.files[0]).read_bytes())
-    return [run(feed) for feed in feeds]
+    assert isinstance(target, Cpu)
+    model = job.folder / compiled.files[0]
+    if target.open is not None:
+        run = target.open(model.read_bytes())
+        return [run(feed) for feed in feeds]
+    request = {"model": str(model.resolve()), "calls": len(feeds), "repeats": 1}
+    return call(job, target.environment or "", request, feeds, keep_log=False).outputs
 
 
-def _open(target: Target, data: bytes) -> Runner:
-    return open_tflite(data) if target.format == "tflite" else open_onnx(data)
-
-
-def _dtype(job: Job) -> str:
-    plan = job.network.plan
-    return "float32" if plan is None else plan.tensors[job.network.graph.inputs[0].name].dtype
+def _median_ms(target: Cpu, data: bytes, feeds: Feeds) -> float:
+    assert target.open is not None
+    run = target.open(data)
+    run(feeds)  # allocates
+    times = []
+    for _ in range(_RUNS):
+        begin = time.perf_counter()
+        run(feeds)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times) * 1e3

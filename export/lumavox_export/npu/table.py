@@ -1,0 +1,150 @@
+"""The table of targets and models for the documents: `targets_table`, Markdown, no cell empty.
+
+One part per model, one row per target. Why something is not known, refused or skipped stands in numbered
+notes below. Networks of a model for several kinds of content have the same operators; the first one is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lumavox.bundle import Bundle
+
+from .. import targets
+from ..errors import TargetError, TargetUnavailableError
+from ..evaluation import table_of
+from ..progress import progress
+from ..targets.base import Target
+from .agreement import Agreement
+from .compiler import Compiler, Outcome
+from .network import Network, networks
+from .presets import Preset
+
+_HEAD = """# Models on targets
+
+Written by `lumavox-export compile --all --table docs/targets.md`; nothing here is typed.
+
+Rung: **measured** on the CPU of the machine that wrote this table (one thread, busy or not); **simulated**
+by the vendor's simulator or performance model, no hardware; **compiled** only. Times are for one picture
+or one hop of sound, with all tiles and with what the runtime does itself on one thread of that CPU (told
+apart where it is not nothing). "On NPU" is the share of the network's operators that the target executes.
+Quality is PSNR against the float network (pictures) or SI-SDR of the mask against it (sound); in brackets
+that of the integer reference.
+"""
+
+
+@dataclass
+class _Notes:
+    """Numbered reasons, each once."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def mark(self, text: str) -> str:
+        if text not in self.texts:
+            self.texts.append(text)
+        return f"[{self.texts.index(text) + 1}]"
+
+    def lines(self) -> str:
+        return "\n".join(f"{number}. {text}" for number, text in enumerate(self.texts, 1))
+
+
+def targets_table(bundles: Sequence[Bundle], compiler: Compiler) -> str:
+    """Compile every model for every target at every preset, as far as it goes, and tell."""
+    return "\n\n".join([_HEAD.rstrip(), *(_model(bundle, compiler) for bundle in bundles)]) + "\n"
+
+
+def _model(bundle: Bundle, compiler: Compiler) -> str:
+    found = {precision: networks(bundle, precision)[0] for precision in ("int8", "float32")}  # type: ignore[arg-type]
+    presets, notes = found["int8"].presets(), _Notes()
+    rows = [
+        _row(
+            target,
+            found[target.precisions[0] if target.precisions[0] in found else "int8"],
+            presets,
+            compiler,
+            notes,
+        )
+        for target in progress(targets.available(), bundle.id)
+    ]
+    head = ["target", "on NPU", "left to the CPU", *(p.name for p in presets), "quality, dB", "rung"]
+    parts = [f"## `{bundle.id}` {bundle.version}", table_of(head, rows), notes.lines()]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _row(
+    target: Target, network: Network, presets: Sequence[Preset], compiler: Compiler, notes: _Notes
+) -> list[str]:
+    outcomes: list[Outcome] = []
+    cells = []
+    for preset in presets:
+        try:
+            outcome = compiler.compile(network, preset, target.name)
+        except TargetUnavailableError as reason:
+            mark = f"not here {notes.mark(str(reason))}"
+            return [target.name, *[mark] * (len(presets) + 4)]
+        except TargetError as reason:
+            cells.append(f"refused {notes.mark(' '.join(str(reason).split()))}")
+            continue
+        outcomes.append(outcome)
+        cells.append(_cell(outcome, network, notes))
+    if not outcomes:
+        return [target.name, cells[0], cells[0], *cells, cells[0], cells[0]]
+    first = outcomes[0].record
+    share = first.compiled.on_npu / (first.compiled.operators + len(outcomes[0].network.tail))
+    left = [f"{f.operator} {notes.mark(f.reason)}" for f in first.compiled.fallbacks]
+    left += [f"{type(op).__name__} (by the runtime)" for op in outcomes[0].network.tail]
+    return [
+        target.name,
+        "none, a CPU" if first.compiled.rung == "measured" else f"{share:.0%}",
+        ", ".join(left) or "nothing",
+        *cells,
+        _quality(compiler, network, target, notes),
+        first.compiled.rung,
+    ]
+
+
+def _cell(outcome: Outcome, network: Network, notes: _Notes) -> str:
+    record = outcome.record
+    compiled = record.compiled
+    parts = []
+    if record.total_ms is None:
+        parts.append(f"compiles; time {notes.mark(compiled.unknown['npu_ms'])}")
+    else:
+        parts.append(f"{_number(record.total_ms)} ms")
+        if record.tail_ms:
+            parts.append(f"({_number(record.tail_ms)} of it on the CPU)")
+        parts.append(f"{_pace(record.total_ms, network)}")
+    if compiled.sram_kib is None:
+        parts.append(f"SRAM {notes.mark(compiled.unknown['sram_kib'])}")
+    else:
+        parts.append(f"SRAM {compiled.sram_kib:.0f} KiB")
+    if record.tiles > 1:
+        parts.append(f"{record.tiles} tiles")
+    return ", ".join(parts).replace(", (", " (")
+
+
+def _quality(compiler: Compiler, network: Network, target: Target, notes: _Notes) -> str:
+    try:
+        found: Agreement | str = compiler.agreement(network, target.name)
+    except TargetError as reason:
+        found = " ".join(str(reason).split())
+    if isinstance(found, str):
+        return f"not known {notes.mark(found)}"
+    if found.quality_db is None:
+        return f"not known {notes.mark('the bundle has no float network to compare with')}"
+    if found.reference_db is None:
+        return f"{found.quality_db:.1f}"
+    same = f"; {found.worst_lsb} LSB at {found.share:.1%}" if found.worst_lsb else "; bit-exact"
+    return f"{found.quality_db:.2f} ({found.reference_db:.2f}{same})"
+
+
+def _pace(milliseconds: float, network: Network) -> str:
+    if network.task == "sr":
+        return f"{_number(1e3 / milliseconds)} fps"
+    hop_ms = 1e3 * float(network.front_end["hop"]) / float(network.front_end["rate_hz"])  # type: ignore[arg-type]
+    return f"{milliseconds / hop_ms:.2%} of real time"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
