@@ -46,7 +46,8 @@ def evaluate(recipe: Recipe, work: Work, options: Options = _NOTHING_ELSE) -> tu
     extra = {"options": options} if recipe.task == "sr" else {}
     if not extra and options != _NOTHING_ELSE:
         raise OptionError(
-            f"{recipe.id}: --peers, --pictures, --crops, --video and --bdrate are for super-resolution (task sr)"
+            f"{recipe.id}: --peers, --pictures, --crops, --video and --bdrate are for super-resolution "
+            "(task sr)"
         )
     made = work.out / "bundle" / "bundle"
     folder = made if made.is_dir() else recipe.folder / "bundle"

@@ -15,6 +15,7 @@ def plot_rates(found: Mapping[str, Any], folder: Path) -> list[Path]:
     """Draw every clip of section ``bdrate`` into ``folder``. Raises MissingExtraError without matplotlib."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
     except ImportError as error:
         raise MissingExtraError("matplotlib", "export", "--plots") from error
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,6 +36,9 @@ def plot_rates(found: Mapping[str, Any], folder: Path) -> list[Path]:
                         label=method,
                         markersize=4,
                     )
+                axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.xaxis.set_major_formatter(ScalarFormatter())
+                axis.xaxis.set_minor_formatter(NullFormatter())
                 axis.grid(True, which="both", alpha=0.25)
                 if row == 0:
                     axis.set_title(codec)
