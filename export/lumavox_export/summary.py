@@ -16,6 +16,7 @@ from .evaluation import table_of
 from .evaluation.de import SNRS_DB
 from .evaluation.sr import CODECS
 
+SCALES = {2: "twice", 3: "three times", 4: "four times"}
 BEGIN, END = "<!-- summary: lumavox-export summary --write -->", "<!-- /summary -->"
 
 
@@ -46,9 +47,14 @@ def _sr(m: dict[str, Any]) -> str:
     columns = {"stills": m["stills"], **{name: m["encoded"][name] for name in names}}
     methods = ("bicubic", "lanczos", "clean int8", "streamed int8")
     rows = [[name, *(f"{scores[name]['psnr_y_db']:.2f}" for scores in columns.values())] for name in methods]
+    size, engine_ms = next(
+        (key.removeprefix("engine_ms_"), ms) for key, ms in m["speed"].items() if key.startswith("engine_ms_")
+    )
+    scale = m.get("scale", 2)
     title = (
-        f"**`{m['model']['id']}`**: twice the size, {m['parameters']:,} parameters, int8, 960×540 in "
-        f"{m['speed']['engine_ms_960x540']:.0f} ms on one thread. PSNR-Y in dB on the validation pictures "
+        f"**`{m['model']['id']}`**: {SCALES.get(scale, f'{scale:g} times')} the size, "
+        f"{m['parameters']:,} parameters, int8, {size.replace('x', '×')} in "
+        f"{engine_ms:.0f} ms on one thread. PSNR-Y in dB on the validation pictures "
         "(antialiased bicubic) and on encoded clips (CRF on the H.264 scale):"
     )
     return f"{title}\n\n{table_of(['PSNR-Y, dB', *columns], rows)}"

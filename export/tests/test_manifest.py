@@ -47,6 +47,17 @@ def test_an_altered_file_is_named(root: Path, tmp_path: Path) -> None:
         Dataset.load(copy / "datasets" / "debug-speech.toml", copy).verify()
 
 
+def test_the_kind_of_material_may_be_told_and_is_no_part_of_the_digest(tmp_path: Path) -> None:
+    (tmp_path / "d.toml").write_text('name = "d"\ntitle = "d"\nevidence = "none"\n')
+    plain = f"file,licence,author,sha256,group,native_rate\na.png,CC0,me,{'0' * 64},a,\n"
+    (tmp_path / "d.csv").write_text(plain)
+    without = Dataset.load(tmp_path / "d.toml", tmp_path)
+    (tmp_path / "d.csv").write_text(plain.replace("rate\n", "rate,kind\n").replace(",a,\n", ",a,,text\n"))
+    told = Dataset.load(tmp_path / "d.toml", tmp_path)
+    assert (without.entries[0].kind, told.entries[0].kind) == ("", "text")
+    assert without.digest == told.digest
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -34,6 +34,7 @@ from .sr_synthetic import extra_stills, pans
 from .sr_table import tables
 
 SHOWN: Size = (1080, 1920)  # the picture that costs and times are told for
+ROUNDS = 9  # of timing
 KIND_CODEC = ("libx264", 26)  # what kinds of material are compared at
 
 
@@ -165,9 +166,9 @@ def _described(method: Method, scale: float) -> dict[str, Any]:
 def _speed(bundle: Bundle, compared: Sequence[Method], scale: float) -> dict[str, Any]:
     """One thread: the preferred variant bare and in the whole `Upscaler`, then every method in turn."""
     height, width = (round(n / scale) for n in SHOWN)
-    found = overhead(bundle, size=(width, height), rounds=20)
+    found = overhead(bundle, size=(width, height), rounds=2 * ROUNDS)
     preferred = bundle.variants[0]
-    each = times(compared, (height, width), f"{preferred.content} {preferred.precision}")
+    each = times(compared, (height, width), f"{preferred.content} {preferred.precision}", ROUNDS)
     return {
         f"engine_ms_{width}x{height}": round(found.engine_ms, 1),
         f"upscaler_ms_{width}x{height}": round(found.process_ms, 1),

@@ -21,6 +21,7 @@ from .sr_material import Clip, Group, Truth, is_still, still
 Rgb = NDArray[np.uint8]
 TEXT, GRAIN = "text (synthetic)", "grain (synthetic)"
 GRAINED = 3  # pictures that are given grain
+TEXT_SIZE = (720, 1024)
 PAN_FRAMES = 6
 PAN_SIZE = (512, 768)  # high-resolution pixels
 PAN_STEP = (2, 3)
@@ -30,7 +31,7 @@ _WORDS = (
 )
 
 
-def text_picture(height: int = 720, width: int = 1024) -> Rgb:
+def text_picture() -> Rgb:
     """Menus and credits: six fonts in five sizes, light on dark, dark on light and coloured."""
     import cv2
 
@@ -40,6 +41,7 @@ def text_picture(height: int = 720, width: int = 1024) -> Rgb:
         ((245, 243, 238), (25, 25, 30)),
         ((30, 60, 120), (250, 220, 90)),
     ]
+    height, width = TEXT_SIZE
     picture = np.empty((height, width, 3), np.uint8)
     rows = len(colours)
     for index, (back, front) in enumerate(colours):
