@@ -67,8 +67,9 @@ def write_parquet(rows: Iterable[dict[str, object]], target: Path) -> None:
                 file.write(json.dumps(values) + "\n")
         columns = ", ".join(f"{name}: '{kind}'" for name, kind in COLUMNS.items())
         with duckdb.connect() as connection:
+            source = f"read_json('{lines}', format='newline_delimited', columns={{{columns}}})"
             connection.execute(
-                f"COPY (SELECT * FROM read_json('{lines}', format='newline_delimited', columns={{{columns}}}) "
-                f"ORDER BY began_ms, digest) TO '{made}' (FORMAT parquet, COMPRESSION zstd)"
+                f"COPY (SELECT * FROM {source} ORDER BY began_ms, digest) "
+                f"TO '{made}' (FORMAT parquet, COMPRESSION zstd)"
             )
         os.replace(made, target)

@@ -44,7 +44,7 @@ class Status(str, enum.Enum):
 
 
 class Rung(str, enum.Enum):
-    """How a number was obtained, the strongest evidence first. A lower rung is never shown as a higher one."""
+    """How a number was obtained, the strongest evidence first; never shown as a higher one than it is."""
 
     MEASURED = "measured"  # on that silicon
     EMULATED = "emulated"  # the device's instruction set under an emulator: its times are never latencies

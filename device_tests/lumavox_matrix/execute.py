@@ -124,11 +124,12 @@ def job_for(
         frames=tier.frames(preset(cell.preset).units_per_s),
         paced=tier.paced,
         tier=tier.name,
+        budget_s=tier.budget_s,
         loaded=loaded,
         deadline_ms=chipset.budgets.deadline_of(cell.preset) if tier.paced else None,
         reference_variant=planned.reference_variant,
         allow_unsigned=planned.model.virtual,
-        gates=gates or Gates(),
+        gates=gates or (Gates() if tier.paced else Gates(missing_middle=0)),
         faults=(seeded or Seeded()).runtime,
     )
 

@@ -32,6 +32,7 @@ class Tier:
     seconds: float
     min_frames: int
     paced: bool
+    budget_s: float | None = None  # a run that is not paced ends after so long, with fewer frames
 
     def frames(self, units_per_s: float) -> int:
         """Frames (or hops) of a run at that rate."""
@@ -46,7 +47,9 @@ TIERS = MappingProxyType(
     {
         t.name: t
         for t in (
-            Tier("glance", 0.0, 96, paced=False),  # order and numbers only, for scripted devices and tests
+            Tier(
+                "glance", 0.0, 96, paced=False, budget_s=30.0
+            ),  # order and numbers only, for scripted devices and tests
             Tier("smoke", 10.0, 130, paced=True),
             Tier("gate", 120.0, 6_636, paced=True),
             Tier("sustained", 1_800.0, 6_636, paced=True),

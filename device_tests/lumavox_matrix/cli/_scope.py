@@ -70,9 +70,8 @@ def show(made: Plan, *, cells: bool) -> None:
         f"{len(made.cells)} cells cover {kind}; {hours(made.predicted_s)} of device time, "
         f"{hours(made.wall_s)} if all devices work at once"
     )
-    print(
-        f"the full factorial is {made.factorial_cells:,} cells, {hours(made.factorial_s)} ({share:.0%} is run)"
-    )
+    all_of_it = f"{made.factorial_cells:,} cells, {hours(made.factorial_s)}"
+    print(f"the full factorial is {all_of_it} ({share:.0%} of its time is run)")
     chosen = tier(made.tier)
     rates = sorted({planned.model.task for planned in made.cells})
     print(

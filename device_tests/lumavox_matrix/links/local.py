@@ -83,8 +83,8 @@ class Link:
             # Files, not pipes: a child of the child that outlives it cannot keep a pipe and us waiting.
             with _link_errors(f"starting {command[0]!r}"):
                 process = subprocess.Popen(
-                    list(command), cwd=self._folder, env=os.environ | dict(env or {}), stdin=subprocess.DEVNULL,
-                    stdout=out, stderr=err, start_new_session=True,
+                    list(command), cwd=self._folder, env=os.environ | dict(env or {}),
+                    stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
                 )  # fmt: skip
             self._process = process
             timed_out = False

@@ -60,6 +60,7 @@ class Job:
     frames: int  # frames, or network hops
     paced: bool
     tier: str
+    budget_s: float | None = None  # the stream may end after so long with fewer frames; at least 32
     loaded: bool = False  # decode and sound run meanwhile
     threads: int = 1
     deadline_ms: float | None = None  # what lumavox is told to hold; None: it may take its time

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .job import Job
+from .load import ARGUMENT, decode_like
 from .session import run_job
 
 __all__ = ["main"]
@@ -15,6 +16,9 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; whatever the product raises is in the record."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == [ARGUMENT]:
+        decode_like()
+        return 0
     if len(arguments) != 2:
         print("use: runner.pyz job.json record.json", file=sys.stderr)
         return 2

@@ -75,9 +75,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Record:
-    """See the module's docstring. ``engine_us`` are latencies of bare engine calls (mergeable buckets as in
-    the telemetry), ``reference_us`` those of the reference variant; ``minutes_p99_us`` the p99 of each minute
-    of a paced stream."""
+    """See the module's docstring. Latencies are mergeable buckets as in the telemetry: ``loop_us`` from a
+    frame (or block) given to it taken, ``engine_us`` of the engine's calls in it, ``reference_us`` of the
+    reference variant. ``minutes_p99_us``: p99 of ``loop_us`` in each minute of a paced stream. ``units``: how
+    many frames, or blocks, were streamed."""
 
     schema: int
     nonce: str
@@ -88,7 +89,10 @@ class Record:
     telemetry: TelemetryRecord | None = None
     device: Device | None = None
     memory: Memory = field(default_factory=Memory)
+    units: int | None = None
     output_sha256: str | None = None  # of the engine's outputs on the fixed test frames
+    loop_us: tuple[tuple[int, int], ...] = ()
+    loop_max_us: float | None = None
     engine_us: tuple[tuple[int, int], ...] = ()
     engine_max_us: float | None = None
     reference_us: tuple[tuple[int, int], ...] = ()

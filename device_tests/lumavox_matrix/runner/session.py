@@ -9,30 +9,62 @@ stream     lumavox as a player uses it, on the same content
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from pathlib import Path
 
 from lumavox import __version__, backends
+from lumavox.bundle import Bundle
+from lumavox.session import Session
 
+from .engine import engine_phase, observe_golden, reference_phase
 from .job import Job
-from .record import Device, Record
+from .load import Load
+from .record import Device, Memory, Record
 from .recorder import PhaseFailed, Recorder
+from .stream import rss_kib
+from .stream_de import stream_de
+from .stream_sr import stream_sr
 
 __all__ = ["run_job"]
 
 
-def run_job(job: Job, bundle: Path, record_path: Path) -> Record:
+def run_job(job: Job, bundle_path: Path, record_path: Path) -> Record:
     """Run the job; the record is complete, or says where it ended."""
     recorder = Recorder(job, record_path)
     try:
         with recorder.phase("probe"):
-            recorder.set(device=probe(job.cell.engine))
+            recorder.set(device=probe(job.cell.engine), memory=Memory(start_kib=rss_kib()))
+        with recorder.phase("open"):
+            bundle = Bundle.open(bundle_path, task=job.cell.task, allow_unsigned=job.allow_unsigned)
+            session = _open(job, bundle, job.variant)
+            observe_golden(session, recorder)
+            recorder.set(memory=Memory(start_kib=recorder.record.memory.start_kib, opened_kib=rss_kib()))
+        with recorder.phase("engine"), session:
+            engine_phase(job, session, recorder)
+        if job.reference_variant is not None:
+            with recorder.phase("reference"), _open(job, bundle, job.reference_variant) as reference:
+                reference_phase(job, reference, recorder)
+        with recorder.phase("stream"), Load(job.loaded):
+            stream = stream_sr if job.cell.task == "sr" else stream_de
+            stream(job, _only(bundle, job.variant), recorder)
         recorder.set(complete=True)
     except PhaseFailed:
         pass
     recorder.flush()
     return recorder.record
+
+
+def _only(bundle: Bundle, variant: str) -> Bundle:
+    """The bundle with that one variant, so that nothing else can be chosen. The planner has matched its
+    target with the chipset; the runtime by itself would only take what is for any CPU."""
+    only = dataclasses.replace(bundle.variant(variant), target="cpu")
+    return dataclasses.replace(bundle, variants=(only,))
+
+
+def _open(job: Job, bundle: Bundle, variant: str) -> Session:
+    return Session.open(_only(bundle, variant), backend=job.cell.engine, threads=job.threads)
 
 
 def probe(engine: str) -> Device:
