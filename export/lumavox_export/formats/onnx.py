@@ -5,8 +5,8 @@ becomes NCHW (1, C, 1, F). Integers in and out: the int8 file begins with Dequan
 QuantizeLinear, weights are int8 and biases int32 initializers with one scale per channel. Tensors have the
 names of the graph; their dequantized twins end in ``/real``.
 
-`write_wide` writes w8a16 plans for compilers that read QDQ. Bundles do not ship such a file: ONNX Runtime
-computes it in float.
+`write_unsigned` and `with_nhwc_ports` make files for compilers that want another form of the same numbers.
+Bundles ship none of them.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ PRECISIONS: tuple[str, ...] = ("float32", "int8")
 
 _OPSET, _IR_VERSION = 18, 8
 _WIDE_OPSET, _WIDE_IR_VERSION = 21, 10  # the first that quantize to 16 bits
-_WIDE_OFFSET = 32768
-_SIGMOID_STEP = 2.0**-16  # of wide files
+_UNSIGNED = {"int8": (np.uint8, 128), "int16": (np.uint16, 32768)}  # and how much higher
+_SIGMOID_STEP = 2.0**-16  # of files with 16 bits
 _AXES = (0, 2, 3, 1)  # where the NHWC axes are in NCHW
 
 
@@ -53,27 +53,59 @@ def write(graph: Graph, plan: QuantPlan | None = None) -> bytes:
     return _file(_Writer(graph, plan), kind, _OPSET, _IR_VERSION)
 
 
-def write_wide(graph: Graph, plan: QuantPlan) -> bytes:
-    """The QDQ file of a w8a16 plan, for compilers: integers in and out as `to_wide` has them, and every
-    ReLU between quantized tensors. Raises `GraphError` for another plan, or a bias of more than 32 bits,
-    the widest that DequantizeLinear takes.
+def write_unsigned(graph: Graph, plan: QuantPlan) -> bytes:
+    """The QDQ file with unsigned activations (`to_unsigned`): int8 for tools that go wrong with signed ones,
+    w8a16 for NPUs, which take 16 bits unsigned only; ONNX Runtime computes that in float.
+
+    Raises `GraphError` for a bias of more than 32 bits, the widest that DequantizeLinear takes.
     """
-    if plan.precision != "w8a16":
-        raise GraphError(f"write_wide writes w8a16 plans, not {plan.precision}; use write")
+    if plan.precision == "int8":
+        return _file(_UnsignedWriter(graph, plan), TensorProto.UINT8, _OPSET, _IR_VERSION)
     return _file(_WideWriter(graph, plan), TensorProto.UINT16, _WIDE_OPSET, _WIDE_IR_VERSION)
 
 
-def to_wide(q: NDArray[Any]) -> NDArray[Any]:
-    """int16 as files of `write_wide` have it: uint16, 32768 higher, since NPUs take 16 bits unsigned."""
-    return (q.astype(np.int32) + _WIDE_OFFSET).astype(np.uint16)
+def to_unsigned(q: NDArray[Any]) -> NDArray[Any]:
+    """int8 or int16 as files of `write_unsigned` have it: half the range higher."""
+    dtype, offset = _UNSIGNED[str(q.dtype)]
+    return (q.astype(np.int32) + offset).astype(dtype)
 
 
-def from_wide(graph: Graph, plan: QuantPlan, name: str, q: NDArray[Any]) -> NDArray[Any]:
-    """The tensor ``name`` of such a file as int16 of the plan. A sigmoid's has steps of 1/65536 from 0 up:
-    Qualcomm's HTP has no other 16-bit sigmoid, and passes over another scale in silence."""
-    if name in _sigmoids(graph):
-        return plan.tensors[name].quantize(q * _SIGMOID_STEP)
-    return (q.astype(np.int32) - _WIDE_OFFSET).astype(np.int16)
+def from_unsigned(graph: Graph, plan: QuantPlan, name: str, q: NDArray[Any]) -> NDArray[Any]:
+    """The tensor ``name`` of such a file in the plan's integers. The 16-bit output of a sigmoid has steps of
+    1/65536 from 0 up: Qualcomm's HTP has no other, and passes over another scale in silence."""
+    quant = plan.tensors[name]
+    if quant.dtype == "int16" and name in _sigmoids(graph):
+        return quant.quantize(q * _SIGMOID_STEP)
+    return (q.astype(np.int32) - _UNSIGNED[quant.dtype][1]).astype(quant.dtype)
+
+
+def with_nhwc_ports(data: bytes) -> bytes:
+    """The same file with NHWC inputs and outputs and a Transpose at each: compilers that work in NHWC
+    drop these with their own, and none remains in what they make."""
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    inner = {port.name: f"{port.name}/nchw" for port in (*graph.input, *graph.output)}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [inner.get(name, name) for name in names]
+    first, last = (
+        [helper.make_node("Transpose", *_ends(p.name, inner[p.name], out), perm=perm) for p in ports]
+        for ports, perm, out in ((graph.input, (0, 3, 1, 2), False), (graph.output, (0, 2, 3, 1), True))
+    )
+    for port in (*graph.input, *graph.output):
+        n, c, h, w = port.type.tensor_type.shape.dim
+        shape = [d.dim_param or d.dim_value for d in (n, h, w, c)]
+        port.CopyFrom(helper.make_tensor_value_info(port.name, port.type.tensor_type.elem_type, shape))
+    nodes = [*first, *graph.node, *last]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _ends(port: str, inner: str, out: bool) -> tuple[list[str], list[str]]:
+    """Inputs and outputs of the Transpose at a port."""
+    return ([inner], [port]) if out else ([port], [inner])
 
 
 def _file(writer: _Writer, kind: int, opset: int, ir_version: int) -> bytes:
@@ -232,11 +264,15 @@ class _Writer:
         return {"pads": [top, left, bottom, right]}
 
 
-class _WideWriter(_Writer):
-    """16-bit activations: unsigned, and a ReLU that compilers do not fuse is an operator of its own."""
+class _UnsignedWriter(_Writer):
+    """Activations half their range higher."""
 
     def stored(self, q: NDArray[Any]) -> NDArray[Any]:
-        return to_wide(q)
+        return to_unsigned(q)
+
+
+class _WideWriter(_UnsignedWriter):
+    """16-bit activations: a ReLU that compilers do not fuse stands between quantized tensors."""
 
     def scales(self, name: str, quant: TensorQuant) -> list[str]:
         if name in _sigmoids(self.graph) and name not in self.reals:

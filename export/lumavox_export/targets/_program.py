@@ -50,7 +50,9 @@ def call(
         named = {f"{index}:{key}": value for index, feed in enumerate(feeds) for key, value in feed.items()}
         np.savez(folder / "feeds.npz", **named)  # type: ignore[arg-type]
         said = run_tool(
-            [python, "-I", program, folder], timeout_s=job.timeout_s, folder=job.folder if keep_log else folder
+            [python, "-I", program, folder],
+            timeout_s=job.timeout_s,
+            folder=job.folder if keep_log else folder,
         )
         try:
             values = json.loads((folder / "answer.json").read_text())
