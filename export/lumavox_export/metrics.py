@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,10 +19,14 @@ def psnr(estimate: Array, truth: Array, border: int = 0) -> float:
 
 def ssim(estimate: Array, truth: Array, border: int = 0) -> float:
     """Structural similarity (Wang et al., IEEE TIP 2004): 11x11 Gaussian, sigma 1.5, peak 255, valid area."""
+    return ssim_to(truth, border)(estimate)
+
+
+def ssim_to(truth: Array, border: int = 0) -> Callable[[Array], float]:
+    """`ssim` of many estimates to one truth, whose own means and variances are computed once."""
     import cv2
 
     inner = slice(border, -border or None), slice(border, -border or None)
-    a = np.clip(estimate, 0, 255)[inner].astype(np.float64)
     b = np.asarray(truth, np.float64)[inner]
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     kernel = cv2.getGaussianKernel(11, 1.5)
@@ -28,13 +34,18 @@ def ssim(estimate: Array, truth: Array, border: int = 0) -> float:
     def blur(x: Array) -> Array:
         return cv2.sepFilter2D(x, -1, kernel, kernel)[5:-5, 5:-5]
 
-    mean_a, mean_b = blur(a), blur(b)
-    var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
-    cov = blur(a * b) - mean_a * mean_b
-    value = (
-        (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
-    )
-    return float(value.mean())
+    mean_b = blur(b)
+    var_b = blur(b * b) - mean_b**2
+
+    def to_truth(estimate: Array) -> float:
+        a = np.clip(estimate, 0, 255)[inner].astype(np.float64)
+        mean_a = blur(a)
+        var_a, cov = blur(a * a) - mean_a**2, blur(a * b) - mean_a * mean_b
+        value = (2 * mean_a * mean_b + c1) * (2 * cov + c2)
+        value /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+        return float(value.mean())
+
+    return to_truth
 
 
 def si_sdr(estimate: Array, truth: Array) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics import psnr, ssim
+from ..metrics import psnr, ssim_to
 from ..progress import progress
 from .sr_material import Group, border
 from .sr_methods import Method
@@ -68,11 +68,12 @@ def score(methods: Iterable[Method], groups: Iterable[Group], scale: float, what
     failed: dict[str, str] = {}
     edge = border(scale)
     for group in progress(groups, f"measuring {what}"):
+        similarity = [ssim_to(pair.high, edge) for pair in group.pairs]
         for method in methods:
             if method.name in failed:
                 continue
             try:
-                shown = [(method.run(pair), pair.high) for pair in group.pairs]
+                shown = [method.run(pair) for pair in group.pairs]
             except Exception as error:
                 if method.role != "peer":  # others' files may do anything; ours must work
                     raise
@@ -82,8 +83,8 @@ def score(methods: Iterable[Method], groups: Iterable[Group], scale: float, what
                 GroupScore(
                     group.name,
                     group.kind,
-                    tuple(psnr(estimate, truth, edge) for estimate, truth in shown),
-                    tuple(ssim(estimate, truth, edge) for estimate, truth in shown),
+                    tuple(psnr(estimate, pair.high, edge) for estimate, pair in zip(shown, group.pairs)),
+                    tuple(similar(estimate) for estimate, similar in zip(shown, similarity)),
                 )
             )
     return Scores({name: values for name, values in found.items() if name not in failed}, failed)
