@@ -54,6 +54,19 @@ def test_the_text_shows_the_same_parts(tmp_path, capsys):
     assert "lumavox adds" in text
 
 
+def test_other_pixel_formats_are_measured_one_after_the_other(tmp_path, capsys):
+    asked = ["--size=64x36", "--format=p010", "--format=rgb24", "--model", str(sr_bundle(tmp_path))]
+    assert [p["format"] for p in figures(capsys, *asked)["picture"]] == ["P010", "RGB24"]
+    assert cli.main(["bench", "--format=p01", *asked]) == 2
+    assert "did you mean 'p010'" in capsys.readouterr().err
+
+
+def test_a_network_of_even_sizes_is_measured_on_odd_pictures(tmp_path, capsys):
+    model = sr_bundle(tmp_path, scale=1.5, model={"op": "nearest", "scale": 1.5})
+    (picture,) = figures(capsys, "--size=63x35", "--model", str(model))["picture"]
+    assert (picture["scale"], picture["enhanced"]) == (1.5, 1)
+
+
 @pytest.mark.parametrize("size", ["960", "960x", "0x540", "-1x5", "axb"])
 def test_a_size_that_is_none_is_refused(size, capsys):
     assert cli.main(["bench", f"--size={size}"]) == 2

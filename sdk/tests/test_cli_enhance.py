@@ -92,6 +92,8 @@ def test_an_existing_output_is_replaced_unless_that_is_forbidden(
 @pytest.mark.parametrize(
     ("more", "said"),
     [(("--scale", "5"), "unknown scale '5'"), (("--dialog", "hgih"), "did you mean 'high'"),
+     (("--target", "1080p"), "'1080p' is not a size such as 960x540"),
+     (("--target", "96x64", "--scale", "2"), "no scale beside it"),
      (("--content", "clear"), "did you mean 'clean'"), (("--backend", "litter"), "did you mean 'litert'")],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_the_nearest(
