@@ -55,7 +55,7 @@ def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     core = openvino.Core()
     compiled = _compiled(core, request["ir"], request["device"])
     names = [(output, output.any_name) for output in compiled.outputs]
-    outputs = {}
+    outputs: dict[str, Any] = {}
     with np.load(folder / "feeds.npz") as feeds:
         for index in range(request["calls"]):
             result = compiled({i.any_name: feeds[f"{index}:{i.any_name}"] for i in compiled.inputs})

@@ -38,7 +38,7 @@ def compile(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     session = _session(request["model"], request["provider"], {})
     names = [output.name for output in session.get_outputs()]
-    outputs = {}
+    outputs: dict[str, Any] = {}
     with np.load(folder / "feeds.npz") as feeds:
         for index in range(request["calls"]):
             inputs = {item.name: feeds[f"{index}:{item.name}"] for item in session.get_inputs()}
