@@ -6,6 +6,8 @@ lumavox-export lint MODEL --target NAME              which layer breaks which ru
 lumavox-export compile MODEL --target NAME|all …     compile; --write-bundle DIR puts it into a copy
 lumavox-export compile --all --table docs/targets.md every shipped model for every target, as a table
 
+lumavox-export advise MODEL… --target NAME --budget 16.6ms   what fits, best quality first
+
 MODEL is an id (sr/x2-base) or the path of a bundle; it is never changed.
 """
 
@@ -59,6 +61,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     compile_.add_argument("--timeout", type=float, default=600.0, metavar="S", help="of each call of a tool")
     _add_environments(compile_)
     compile_.set_defaults(run=_run_compile)
+
+    advise = commands.add_parser("advise", help="which model and size fits a time budget on a target")
+    advise.add_argument(
+        "models", nargs="+", metavar="MODEL", help="id or bundle; sr or de: every shipped one"
+    )
+    advise.add_argument("--target", required=True)
+    advise.add_argument("--budget", required=True, help="of one picture or hop: 16.6ms, or 60fps")
+    advise.add_argument("--preset", action="append", default=[], help="default: all that fit the models")
+    advise.add_argument("--predict", action="store_true", help="by the cost model, nothing is compiled")
+    advise.add_argument(
+        "--cache", type=Path, metavar="DIR", help="compiled before (default: ~/.cache/lumavox)"
+    )
+    advise.add_argument("--timeout", type=float, default=600.0, metavar="S", help="of each call of a tool")
+    _add_environments(advise)
+    advise.set_defaults(run=_run_advise)
 
 
 def _add_environments(parser: argparse.ArgumentParser) -> None:
@@ -114,16 +131,75 @@ def _run_lint(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _run_compile(args: argparse.Namespace) -> int:
-    from lumavox.catalog import shipped_bundles
-    from lumavox.errors import OptionError
-
+def _compiler(args: argparse.Namespace) -> Compiler:
     from .npu.cache import Cache
     from .npu.compiler import Compiler
     from .npu.environments import default_folder
 
-    cache = Cache(args.cache or default_folder() / "compiled")
-    compiler = Compiler(cache, _environments(args), args.timeout)
+    return Compiler(Cache(args.cache or default_folder() / "compiled"), _environments(args), args.timeout)
+
+
+def _run_advise(args: argparse.Namespace) -> int:
+    from lumavox.catalog import find_bundle, shipped_bundles
+
+    from .evaluation import table_of
+    from .npu.advise import advise
+
+    paths = []
+    for model in args.models:
+        shipped = [path for path in shipped_bundles() if path.parent.parent.name == model]
+        paths += shipped or [find_bundle(model)]
+    models = [(_open(path), path) for path in paths]
+    advice = advise(
+        models,
+        _compiler(args),
+        _names([args.target])[0],
+        _budget_ms(args.budget),
+        presets=args.preset,
+        predict=args.predict,
+    )
+    rows = []
+    for candidate in (*advice.fitting, *advice.others):
+        total = candidate.total_ms
+        rows.append(
+            [
+                "fits" if candidate in advice.fitting else "no",
+                candidate.model,
+                candidate.content,
+                candidate.preset,
+                "not known"
+                if total is None
+                else f"{total:.3g}" + (" predicted" if candidate.predicted else ""),
+                candidate.unit if candidate.quality is None else f"{candidate.quality:.2f} {candidate.unit}",
+                candidate.note,
+            ]
+        )
+    print(f"{advice.target}, at most {advice.budget_ms:g} ms:")
+    print(table_of(["", "model", "content", "preset", "ms", "quality", "note"], rows))
+    for remark in advice.remarks:
+        print(remark)
+    return 0
+
+
+def _budget_ms(text: str) -> float:
+    from lumavox.errors import OptionError
+
+    for unit, convert in (("ms", lambda v: v), ("fps", lambda v: 1e3 / v)):
+        if text.endswith(unit):
+            try:
+                value = float(text[: -len(unit)])
+            except ValueError:
+                break
+            if 0 < value < float("inf"):
+                return float(convert(value))
+    raise OptionError(f"--budget {text}: give milliseconds (16.6ms) or pictures per second (60fps)")
+
+
+def _run_compile(args: argparse.Namespace) -> int:
+    from lumavox.catalog import shipped_bundles
+    from lumavox.errors import OptionError
+
+    compiler = _compiler(args)
     if args.all == bool(args.models):
         raise OptionError("give models to compile, or --all for every shipped one")
     bundles = [_open(model) for model in (args.models or shipped_bundles())]
