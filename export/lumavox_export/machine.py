@@ -77,8 +77,7 @@ class Machine:
 
     def network(self, module: nn.Module) -> Network:
         """The module (on this device already) as it is trained; what it returns is float32."""
-        if self.device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = self.mixed
+        torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32; validation is in it too
         run = torch.compile(module) if self.compile else module
         if not self.mixed:
             return run
@@ -101,7 +100,10 @@ class Machine:
 
     def pinned(self, batch: Batch) -> Batch:
         """A batch on the CPU, where a GPU can fetch it by itself."""
-        return tuple(x.pin_memory() for x in batch) if self.device.type == "cuda" else batch
+        if self.device.type != "cuda":
+            return batch
+        with torch.cuda.device(self.device):  # threads begin on the first one
+            return tuple(x.pin_memory() for x in batch)
 
     def fetched(self, batch: Batch) -> Batch:
         """A pinned batch on the device."""

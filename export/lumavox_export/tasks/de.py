@@ -78,7 +78,10 @@ class Material:
         teacher: Network | None = None,
         share: float = 0.0,
     ) -> Tensor:
-        """Distance to the dialog, and with a teacher, ``share`` of it to the teacher's mask."""
+        """Distance to the dialog, and with a teacher, ``share`` of it to the teacher's mask.
+
+        Its SNR term is a mean over the rows with dialog: ranks weigh those a little otherwise.
+        """
         features, mix, dialog = batch
         self._expansion = self._expansion.to(features.device)
         mask = torch.sigmoid(network(features))
