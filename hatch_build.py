@@ -25,3 +25,4 @@ class ShippedBundles(BuildHookInterface):
             name = bundle.relative_to(root / "models").as_posix()
             build_data["force_include"][str(bundle)] = f"lumavox/_models/{name}"
         build_data["force_include"][str(root / "device_tests/chipsets")] = "lumavox_matrix/_chipsets"
+        build_data["force_include"][str(root / "device_tests/faults.toml")] = "lumavox_matrix/_faults.toml"

@@ -12,10 +12,13 @@ import shlex
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lumavox import __version__
+from lumavox._parse import plain
+from lumavox._virtual_faults import Faults
 from lumavox.errors import LumavoxError, OptionError
 
 from . import payload
@@ -29,23 +32,24 @@ from .runner import job as jobs
 from .runner.job import Gates, Job, RuntimeFaults
 from .runner.record import Record
 from .tiers import Tier
-from .virtual import script_of, write_virtual_bundle
+from .virtual import CPU_SLOWDOWN, script_of, write_virtual_bundle
 
 __all__ = ["Seeded", "execute", "job_for"]
 
-TIMEOUT_FLOOR_S = 60.0
+TIMEOUT_FLOOR_S = 120.0
 TIMEOUT_FACTOR = 4.0
-"""A run is given up after four times its predicted time, but not before a minute (or what is asked for)."""
+"""A run is given up after four times its predicted time, and never before two minutes."""
 
 
 @dataclass(frozen=True)
 class Seeded:
-    """A fault put into a virtual device on purpose: changes of its script, of what happens around the
-    runtime, and of its link."""
+    """A fault put into a virtual device on purpose: changes of the chipset's script, of the model's, of what
+    happens around the runtime, and of the link."""
 
-    script: dict[str, object] = field(default_factory=dict)
+    script: Mapping[str, object] = field(default_factory=dict)
+    model: Mapping[str, object] = field(default_factory=dict)
     runtime: RuntimeFaults = field(default_factory=RuntimeFaults)
-    link: dict[str, object] = field(default_factory=dict)
+    link: Mapping[str, object] = field(default_factory=dict)
 
 
 def execute(
@@ -124,6 +128,7 @@ def job_for(
         frames=tier.frames(preset(cell.preset).units_per_s),
         paced=tier.paced,
         tier=tier.name,
+        clock="scripted" if chipset.scripted_clock else "real",
         budget_s=tier.budget_s,
         loaded=loaded,
         deadline_ms=chipset.budgets.deadline_of(cell.preset) if tier.paced else None,
@@ -138,7 +143,7 @@ def _on_device(
     planned: PlannedCell, job: Job, limit_s: float, seeded: Seeded | None
 ) -> tuple[Outcome, Record | None]:
     device = planned.device
-    options = dict(device.options) | (seeded.link if seeded else {})
+    options = dict(device.options) | dict(seeded.link if seeded else {})
     with tempfile.TemporaryDirectory(prefix="lumavox-cell-") as work:
         bundle = _bundle(planned, Path(work), seeded)
         with open_link(device.link, options, f"device {device.name!r}") as link:
@@ -172,8 +177,14 @@ def _bundle(planned: PlannedCell, work: Path, seeded: Seeded | None) -> Path:
         return planned.model.path
     script = profile(planned.device.chipset).script
     assert script is not None, "scripted models run on virtual chipsets only"
-    changed = script_of(script, seeded.script) if seeded else script
-    return write_virtual_bundle(planned.model, changed, work / "virtual")
+    seeded = seeded or Seeded()
+    return write_virtual_bundle(
+        planned.model,
+        script_of(script, seeded.script),
+        work / "virtual",
+        cpu=script_of(script, {"delay_ms": script.delay_ms * CPU_SLOWDOWN, "faults": plain(Faults())}),
+        own=seeded.model,
+    )
 
 
 def _command(planned: PlannedCell, tier: Tier, loaded: bool) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from .cell import Cell, Status
 from .presets import preset
+from .profile import profile
 from .result import Result
 from .tiers import Tier
 
@@ -20,6 +21,9 @@ __all__ = ["History"]
 
 START_UP_S = 6.0
 """Push, interpreter start, load and pull, where nothing is known."""
+
+SCRIPTED_FRAME_S = 0.004
+"""Arithmetic of a frame on a device whose time is scripted."""
 
 RISK_NEW, RISK_FAILED, RISK_ACCELERATOR, RISK_INTEGER = 1.0, 4.0, 2.0, 0.5
 
@@ -50,8 +54,12 @@ class History:
         for key in ((cell.digest, tier.name), (cell.soc, cell.task, tier.name)):
             if key in self._seconds:
                 return statistics.median(self._seconds[key])
-        paced_s = tier.run_s(preset(cell.preset).units_per_s) if tier.paced else 1.0
-        return START_UP_S + paced_s
+        units_per_s = preset(cell.preset).units_per_s
+        if profile(cell.soc).scripted_clock:
+            return START_UP_S + SCRIPTED_FRAME_S * tier.frames(units_per_s)
+        if not tier.paced:
+            return START_UP_S
+        return START_UP_S + tier.run_s(units_per_s)
 
     def risk(self, cell: Cell) -> float:
         """1 for a cell that is in order, more for others."""

@@ -27,6 +27,7 @@ __all__ = ["FOLDER", "RECORD", "command", "environment", "stage"]
 
 FOLDER = "payload"
 RECORD = f"{FOLDER}/record.json"
+RUNNER = f"{FOLDER}/runner.pyz"
 DEVICE_MODULES = ("__init__", "cell", "presets", "tiers")
 """The modules beside ``runner/`` that run on the device."""
 
@@ -36,7 +37,7 @@ _MAIN = b"from lumavox_matrix.runner.main import main\n\nraise SystemExit(main()
 
 def command(python: str) -> list[str]:
     """Run the runner in the pushed folder."""
-    return [python, f"{FOLDER}/runner.pyz", f"{FOLDER}/job.json", RECORD]
+    return [python, RUNNER, f"{FOLDER}/job.json", RECORD]
 
 
 def environment(runtime: str | None) -> dict[str, str]:

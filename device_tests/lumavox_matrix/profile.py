@@ -197,6 +197,7 @@ class ChipsetProfile:
     unknown: tuple[str, ...] = ()  # facts that were looked for and not found, as "soc.npu_tops"
     notes: str = ""
     script: Script | None = None  # kind "virtual": how its engine behaves
+    real_time: bool = False  # kind "virtual": calls take real time, in place of a scripted clock
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -211,6 +212,11 @@ class ChipsetProfile:
                 raise OptionError(unknown_message("source", source, self.sources, place))
         if self.kind == "silicon":
             self._require_complete()
+
+    @property
+    def scripted_clock(self) -> bool:
+        """Whether time on it is a number in a script, and none passes."""
+        return self.kind == "virtual" and not self.real_time
 
     def engine(self, engine: str, delegate: str) -> EngineSupport | None:
         """The support of an engine with a delegate, None if there is none."""

@@ -112,7 +112,7 @@ class Store:
         except ImportError:
             raise MissingExtraError("duckdb", "matrix", "querying a store") from None
         connection = duckdb.connect()
-        connection.execute("CREATE VIEW results AS SELECT * FROM read_parquet(?)", [str(self.parquet())])
+        connection.read_parquet(str(self.parquet())).create_view("results")
         return connection
 
     def parquet(self) -> Path:

@@ -18,11 +18,13 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import numpy as np
 
 from lumavox._parse import plain
+from lumavox.backends import get
 from lumavox.backends.virtual import Script
 from lumavox.bundle import Bundle, Golden, Provenance, StateSpec, TensorSpec, Variant
 from lumavox.bundle_writer import write_bundle
@@ -34,6 +36,8 @@ __all__ = ["virtual_models", "write_virtual_bundle"]
 
 TARGETS = ("npu", "cpu")
 """A scripted model has a variant for the accelerator, which the script disturbs, and one for the CPU."""
+
+EMPTY: Mapping[str, object] = MappingProxyType({})
 
 CPU_SLOWDOWN = 10.0
 """How much longer the CPU variant takes than the accelerator's script says: the usual order of magnitude."""
@@ -48,34 +52,52 @@ def virtual_models() -> tuple[Model, ...]:
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for id in ("sr/virtual-x2", "sr/virtual-x3", "de/virtual"):
-            path = _write(id, Script(op="nearest" if id.startswith("sr") else "mask"), Path(folder))
+            path = _write(id, Script(op="nearest"), Script(op="nearest"), Path(folder))
             found.append(
                 dataclasses.replace(Model.of(Bundle.open(path, allow_unsigned=True), path), path=None)
             )
     return tuple(found)
 
 
-def write_virtual_bundle(model: Model, script: Script, folder: Path) -> Path:
-    """The bundle of a scripted model under a chipset's script."""
+def write_virtual_bundle(
+    model: Model,
+    script: Script,
+    folder: Path,
+    *,
+    cpu: Script | None = None,
+    own: Mapping[str, object] = EMPTY,
+) -> Path:
+    """The bundle of a scripted model under a chipset's script. ``cpu`` is the script of its CPU variant
+    (default: the same, `CPU_SLOWDOWN` times slower). ``own`` are changes of the model itself: they are in
+    both variants and in the golden vectors, as a model that was trained or converted wrongly has them."""
     if model.id not in {m.id for m in virtual_models()}:
         raise OptionError.unknown("scripted model", model.id, [m.id for m in virtual_models()])
-    return _write(model.id, script, folder)
+    reference = cpu or Script(op=script.op, delay_ms=script.delay_ms * CPU_SLOWDOWN)
+    return _write(model.id, script_of(script, own), script_of(reference, own), folder, own)
 
 
 def script_of(base: Script, changes: Mapping[str, object]) -> Script:
-    """A script with some members changed. Raises OptionError for one that there is not."""
-    return Script.parse(json.dumps(plain(base) | dict(changes)).encode())
+    """A script with some members changed; of ``faults`` only those that are named. Raises OptionError for
+    one that there is not."""
+    merged = plain(base) | dict(changes)
+    if "faults" in changes:
+        merged["faults"] = plain(base.faults) | dict(cast(Mapping[str, object], changes["faults"]))
+    return Script.parse(json.dumps(plain(merged)).encode())
 
 
-def _write(id: str, script: Script, folder: Path) -> Path:
+def _write(id: str, npu: Script, cpu: Script, folder: Path, own: Mapping[str, object] = EMPTY) -> Path:
     sr = id.startswith("sr/")
     scale = int(id[-1]) if sr else 1
-    script = dataclasses.replace(script, op="nearest" if sr else "mask", scale=scale if sr else script.scale)
+    op = "nearest" if sr else "mask"
+    scripts = {"npu": npu, "cpu": cpu}
+    data = {
+        target: json.dumps(plain(dataclasses.replace(script, op=op, scale=scale))).encode()
+        for target, script in scripts.items()
+    }
     variants = [(_sr_variant if sr else _de_variant)(target) for target in TARGETS]
-    golden = _sr_golden(scale) if sr else _de_golden()
-    scripts = {"npu": script, "cpu": _undisturbed(script)}
-    files = {v.file: json.dumps(plain(scripts[v.target])).encode() for v in variants}
-    files |= {v.golden.file: golden for v in variants}
+    undisturbed = json.dumps(plain(dict(own) | {"op": op, "scale": scale})).encode()
+    files = {v.file: data[v.target] for v in variants}
+    files |= {v.golden.file: _golden(v, undisturbed) for v in variants}
     front_end: dict[str, object] = _DE_FRONT_END
     delays: dict[str, Any] = {"delay_samples": 1440}
     if sr:
@@ -85,13 +107,6 @@ def _write(id: str, script: Script, folder: Path) -> Path:
         folder / id / "bundle", id=id, version="1.0.0", front_end=front_end, variants=variants,
         provenance=Provenance(), card="# A scripted model\n", files=files, key=None, **delays,
     )  # fmt: skip
-
-
-def _undisturbed(script: Script) -> Script:
-    """The CPU's script: slower, and in order."""
-    return Script(
-        op=script.op, scale=script.scale, value=script.value, delay_ms=script.delay_ms * CPU_SLOWDOWN
-    )
 
 
 def _sr_variant(target: str) -> Variant:
@@ -136,18 +151,20 @@ def _de_variant(target: str) -> Variant:
     )
 
 
-def _sr_golden(scale: int) -> bytes:
-    luma = np.arange(64, dtype=np.int8).reshape(1, 8, 8, 1) * 2 - 64
-    return _npz(luma=luma, enlarged=luma.repeat(scale, axis=1).repeat(scale, axis=2))
-
-
-def _de_golden() -> bytes:
-    bands, state = np.zeros((1, 1, 1, _BANDS), np.float32), np.zeros((1, 1, 1, 8), np.float32)
-    half = np.float32(0.5)
-    return _npz(features=bands + half, state_in=state, mask=bands + np.float32(1), state_out=state)
-
-
-def _npz(**arrays: np.ndarray) -> bytes:
+def _golden(variant: Variant, script: bytes) -> bytes:
+    """What the model computes from a ramp (pictures) or from the middle (features), run on the engine."""
+    engine = get("virtual").open(script, variant)
+    arrays = {}
+    for spec in variant.inputs:
+        shape = tuple(8 if size < 0 else size for size in spec.shape)
+        if spec.dtype == "int8":
+            arrays[spec.name] = (np.arange(64, dtype=np.int8) * 2 - 64).reshape(shape)
+        else:
+            arrays[spec.name] = np.full(shape, 0.5 if spec.name == "features" else 0.0, np.float32)
+        engine.resize(spec.name, shape)
+        engine.input(spec.name)[...] = arrays[spec.name]
+    engine.run()
+    arrays |= {spec.name: engine.output(spec.name).copy() for spec in variant.outputs}
     file = io.BytesIO()
     np.savez(file, **arrays)  # type: ignore[arg-type]
     return file.getvalue()

@@ -17,9 +17,12 @@ from pathlib import Path
 
 from ..cell import Rung
 from . import local
+from ._warm import WarmRun
 from .base import Finished, LinkError, LinkTimeout
 
 __all__ = ["Link", "Options"]
+
+RUNNER = "payload/runner.pyz"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Options:
     lose_record: bool = False  # the file is not there any more
     stale_record: str | None = None  # this file's bytes come instead
     full_disk: bool = False  # a push fails
+    warm: bool = True  # run in a fork of a warm interpreter, where the command is the runner
 
 
 class Link(local.Link):
@@ -50,6 +54,8 @@ class Link(local.Link):
             raise LinkError("virtual: nobody answers")
         super().__init__(local.Options(python=options.python))
         self._gone = False
+        self._warm = WarmRun()
+        self._warms = options.warm and options.python == sys.executable and hasattr(os, "pidfd_open")
 
     def push(self, source: Path, name: str) -> None:
         self._require_here()
@@ -79,16 +85,23 @@ class Link(local.Link):
     ) -> Finished:
         self._require_here()
         after_s = self._faults.disconnect_after_s
-        if after_s is None:
-            return super().run(command, timeout_s=timeout_s, env=env)
-        timer = threading.Timer(after_s, self._disconnect)
-        timer.start()
+        timer = threading.Timer(after_s, self._disconnect) if after_s is not None else None
+        if timer is not None:
+            timer.start()
         try:
-            done = super().run(command, timeout_s=timeout_s, env=env)
+            if self._warms and list(command[:2]) == [self.python, RUNNER]:
+                done = self._warm.run(command[2:], self._folder, env or {}, timeout_s)
+            else:
+                done = super().run(command, timeout_s=timeout_s, env=env)
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         self._require_here()
         return done
+
+    def kill(self) -> None:
+        self._warm.kill()
+        super().kill()
 
     def _disconnect(self) -> None:
         self._gone = True

@@ -48,8 +48,9 @@ def observe_golden(session: Session, recorder: Recorder) -> None:
         recorder.observe("nodes_on_accelerator", "open", None, placement[0], placement[1], "operators", 1)
 
 
-def engine_phase(job: Job, session: Session, recorder: Recorder) -> None:
-    """Observe numbers, order and repeatability of the engine, and how long its calls take."""
+def engine_phase(job: Job, session: Session, recorder: Recorder) -> list[np.ndarray]:
+    """Observe numbers, order and repeatability of the engine, and how long its calls take. The outputs of the
+    first ``DIGEST_FRAMES`` frames."""
     content = _content(job, session)
     histogram, digest = Histogram(), hashlib.sha256()
     first: list[np.ndarray] = []
@@ -84,15 +85,28 @@ def engine_phase(job: Job, session: Session, recorder: Recorder) -> None:
         recorder.observe(
             f"engine_p{percent}", "engine", None, round(histogram.percentile(percent), 1), None, "us", done
         )
+    return first
 
 
-def reference_phase(job: Job, session: Session, recorder: Recorder) -> None:
-    """How long another variant takes on the same content."""
+def reference_phase(job: Job, session: Session, recorder: Recorder, first: list[np.ndarray]) -> None:
+    """How long another variant takes on the same content, and how far ``first`` are from its outputs."""
     content = _content(job, session)
     histogram = Histogram()
+    worst, squares, count = 0.0, 0.0, 0
     for n in range(min(REFERENCE_FRAMES, job.frames)):
-        _timed(content, n, histogram)
+        out = _timed(content, n, histogram)
+        if n < len(first) and first[n].shape == out.shape:
+            error = first[n].astype(np.float64) - out
+            worst = max(worst, float(np.abs(error).max()))
+            squares, count = squares + float(np.square(error).sum()), count + error.size
     recorder.set(reference_us=histogram.buckets(), reference_max_us=histogram.max_us)
+    if not count:
+        return
+    peak = 255.0 if out.dtype.kind in "iu" else 1.0
+    unit = "steps" if out.dtype.kind in "iu" else "of full scale"
+    recorder.observe("reference_max_diff", "reference", None, worst, 0.0, unit, count)
+    psnr = 10 * np.log10(peak**2 / max(squares / count, peak**2 * 1e-10))
+    recorder.observe("reference_psnr", "reference", None, round(float(psnr), 2), None, "dB", count)
 
 
 class _Content(Protocol):
@@ -147,10 +161,10 @@ class _Pictures:
         if not np.all(np.isfinite(out)):
             return "not finite"
         plane = as_bytes(out, self._target)
-        looks = fault_of(self._luma(n), plane)
-        if looks is None and self._marked and read(plane).number != n:
+        number = read(plane).number if self._marked else n
+        if number is not None and number != n:
             return ANOTHER_FRAME
-        return looks
+        return fault_of(self._luma(n), plane) or ("unreadable" if number is None else None)
 
     def _luma(self, n: int) -> np.ndarray:
         return np.ascontiguousarray(self._picture.luma(n)[: self._height, : self._width])

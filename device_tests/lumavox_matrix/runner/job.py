@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from lumavox._parse import dump_json, load_json, parse, plain
 from lumavox.errors import OptionError
@@ -60,6 +61,7 @@ class Job:
     frames: int  # frames, or network hops
     paced: bool
     tier: str
+    clock: Literal["real", "scripted"] = "real"  # scripted: a call takes what the chipset's script says
     budget_s: float | None = None  # the stream may end after so long with fewer frames; at least 32
     loaded: bool = False  # decode and sound run meanwhile
     threads: int = 1

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .clock import ScriptedClock
 from .job import Job
 from .load import ARGUMENT, decode_like
 from .session import run_job
@@ -24,5 +25,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     job_path, record_path = map(Path, arguments)
     job = Job.read(job_path)
-    record = run_job(job, job_path.parent / job.bundle, record_path)
+    with ScriptedClock(job.clock == "scripted"):
+        record = run_job(job, job_path.parent / job.bundle, record_path)
     return 0 if record.complete else 1

@@ -100,6 +100,7 @@ class Record:
     minutes_p99_us: tuple[float, ...] = ()
     frames_strip: str | None = None  # one letter a frame: "." right, "M" missing, "D" duplicate, ...
     tier: str | None = None
+    clock: Literal["real", "scripted"] = "real"
     loaded: bool = False
     began_ms: int | None = None  # Unix time of the device
 

@@ -35,6 +35,7 @@ class Recorder:
             nonce=job.nonce,
             cell_digest=job.cell.digest,
             tier=job.tier,
+            clock=job.clock,
             loaded=job.loaded,
             began_ms=int(time.time() * 1000),
         )

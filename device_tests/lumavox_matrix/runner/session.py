@@ -42,10 +42,10 @@ def run_job(job: Job, bundle_path: Path, record_path: Path) -> Record:
             observe_golden(session, recorder)
             recorder.set(memory=Memory(start_kib=recorder.record.memory.start_kib, opened_kib=rss_kib()))
         with recorder.phase("engine"), session:
-            engine_phase(job, session, recorder)
+            first = engine_phase(job, session, recorder)
         if job.reference_variant is not None:
             with recorder.phase("reference"), _open(job, bundle, job.reference_variant) as reference:
-                reference_phase(job, reference, recorder)
+                reference_phase(job, reference, recorder, first)
         with recorder.phase("stream"), Load(job.loaded):
             stream = stream_sr if job.cell.task == "sr" else stream_de
             stream(job, _only(bundle, job.variant), recorder)
