@@ -36,6 +36,7 @@ MAX_DEPTH = 32
 MAX_NUMBER_CHARACTERS = 40
 
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)  # also an unterminated one: never backtracks
+_SCALARS = frozenset({str, bool, int, float})
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a finite number", Path: "a path"}
 
 
@@ -79,6 +80,8 @@ def parse(
 
 def plain(value: object) -> Any:
     """The inverse of ``parse``: dataclasses to dicts without absent fields, tuples to lists."""
+    if type(value) in _SCALARS:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {key: getattr(value, field.name) for key, field in _fields(type(value)).items()}
         return {name: plain(item) for name, item in fields.items() if item is not None}
@@ -105,7 +108,9 @@ class _Parser:
 
     def value(self, kind: Any, value: object, key: str) -> Any:
         """``value`` checked against the type ``kind``; ``key`` is its dotted place."""
-        origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+        if kind in _SCALARS:  # most values by far
+            return self.scalar(kind, value, key)
+        origin, arguments = _shape(kind)
         if value is None:
             raise self.fail(key, "null is not a value; leave the key out if it is not known")
         if dataclasses.is_dataclass(kind):
@@ -115,7 +120,7 @@ class _Parser:
                 return value
             raise self.fail(key, unknown_message("value", value, arguments))
         if origin in (Union, types.UnionType):
-            return self.union([a for a in arguments if a is not type(None)], value, key)
+            return self.union(arguments, value, key)
         if origin is tuple:
             return self.sequence(arguments, value, key)
         if origin is not None and issubclass(origin, Mapping):
@@ -136,9 +141,8 @@ class _Parser:
         for name in items:
             if name not in fields:
                 raise self.fail(key, unknown_message("key", name, fields))
-        for name, field in fields.items():
-            required = field.default is field.default_factory is dataclasses.MISSING
-            if name not in items and required:
+        for name in _required(kind):
+            if name not in items:
                 raise self.fail(key, f"the key {name!r} is missing (known: {', '.join(sorted(fields))})")
         found = {
             fields[name].name: self.value(hints[fields[name].name], item, _join(key, name))
@@ -149,7 +153,7 @@ class _Parser:
         except ValueError as cause:
             raise self.fail(key, str(cause)) from cause
 
-    def union(self, kinds: list[Any], value: object, key: str) -> Any:
+    def union(self, kinds: tuple[Any, ...], value: object, key: str) -> Any:
         if len(kinds) == 1:
             return self.value(kinds[0], value, key)
         for kind in kinds:
@@ -191,6 +195,8 @@ class _Parser:
         raise self.fail(key, unknown_message("value", value, members))
 
     def scalar(self, kind: Any, value: object, key: str) -> Any:
+        if value is None:
+            raise self.fail(key, "null is not a value; leave the key out if it is not known")
         if kind not in _WORDS:
             raise self.fail(key, f"{_shown(value)} is not text, a number, true or false")
         if kind is float and type(value) is int and abs(value) < 2**53:
@@ -202,9 +208,26 @@ class _Parser:
         return value
 
 
+@lru_cache(maxsize=1024)
+def _shape(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """``Mapping[str, int]`` is ``(Mapping, (str, int))``; a union is without None, which means absent."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        arguments = tuple(a for a in arguments if a is not type(None))
+    return origin, arguments
+
+
+@lru_cache(maxsize=256)
 def _fields(kind: Any) -> dict[str, dataclasses.Field[Any]]:
     """The fields of a dataclass by key: the name, or ``metadata={"key": ...}`` where Python forbids it."""
     return {field.metadata.get("key", field.name): field for field in dataclasses.fields(kind) if field.init}
+
+
+@lru_cache(maxsize=256)
+def _required(kind: Any) -> tuple[str, ...]:
+    """The keys that may not be left out."""
+    missing = dataclasses.MISSING
+    return tuple(k for k, f in _fields(kind).items() if f.default is f.default_factory is missing)
 
 
 @lru_cache(maxsize=256)
