@@ -81,11 +81,13 @@ class Link:
         started = time.monotonic()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             # Files, not pipes: a child of the child that outlives it cannot keep a pipe and us waiting.
-            with _link_errors(f"starting {command[0]!r}"):
+            try:
                 process = subprocess.Popen(
                     list(command), cwd=self._folder, env=os.environ | dict(env or {}),
                     stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
                 )  # fmt: skip
+            except OSError as error:
+                return ended(127, b"", f"{command[0]}: {error.strerror}".encode(), 0.0)
             self._process = process
             timed_out = False
             try:

@@ -21,7 +21,7 @@ from .job import Job
 from .looks import fault_of
 from .picture_marks import SMALLEST, Picture, read
 from .recorder import Recorder
-from .stream import shown
+from .stream import LEAST_GROWTH_KIB, rss_kib, shown
 from .tap import as_bytes
 
 __all__ = ["engine_phase", "observe_golden", "reference_phase"]
@@ -31,6 +31,9 @@ BUDGET_S = 20.0
 """No more frames are begun after so many seconds: emulated devices are slow."""
 
 DIGEST_FRAMES = 4
+WARM_FRAMES = 16
+"""Memory that is taken later than in these is a leak: engines allocate in their first calls."""
+
 REFERENCE_FRAMES = 16
 ANOTHER_FRAME = "another frame"
 
@@ -56,7 +59,7 @@ def engine_phase(job: Job, session: Session, recorder: Recorder) -> list[np.ndar
     first: list[np.ndarray] = []
     faults: dict[str, list[int]] = {}
     began = time.perf_counter()
-    done = 0
+    done, warm_kib = 0, None
     while done < min(FRAMES, job.frames):
         out = _timed(content, done, histogram)
         if done < DIGEST_FRAMES:
@@ -66,8 +69,11 @@ def engine_phase(job: Job, session: Session, recorder: Recorder) -> list[np.ndar
         if fault:
             faults.setdefault(fault, []).append(done)
         done += 1
+        if done == WARM_FRAMES:
+            warm_kib = rss_kib()
         if time.perf_counter() - began > BUDGET_S and done >= DIGEST_FRAMES:
             break
+    _observe_memory(recorder, warm_kib, done)
     recorder.set(output_sha256=digest.hexdigest())
     content.begin()
     differing = sum(not np.array_equal(out, content.step(n)) for n, out in enumerate(first))
@@ -86,6 +92,18 @@ def engine_phase(job: Job, session: Session, recorder: Recorder) -> list[np.ndar
             f"engine_p{percent}", "engine", None, round(histogram.percentile(percent), 1), None, "us", done
         )
     return first
+
+
+def _observe_memory(recorder: Recorder, warm_kib: int | None, frames: int) -> None:
+    """Tells a leak of the engine from one of the runtime around it."""
+    end_kib = rss_kib()
+    if warm_kib is None or end_kib is None:
+        return
+    growth = max(0, end_kib - warm_kib)
+    recorder.observe(
+        "engine_memory_steady", "engine", growth < LEAST_GROWTH_KIB, growth, LEAST_GROWTH_KIB, "KiB",
+        frames - WARM_FRAMES,
+    )  # fmt: skip
 
 
 def reference_phase(job: Job, session: Session, recorder: Recorder, first: list[np.ndarray]) -> None:

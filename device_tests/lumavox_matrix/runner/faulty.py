@@ -6,7 +6,6 @@ see them in the output alone, as they would see the real ones.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 
@@ -52,10 +51,7 @@ class Faulty:
         if faults.leak_kib:
             self._kept.append(np.ones(faults.leak_kib << 10, np.uint8))
         if faults.crash_at == n:
-            import faulthandler
-
-            faulthandler.disable()
-            os.kill(os.getpid(), signal.SIGSEGV)
+            signal.raise_signal(signal.SIGSEGV)
 
     def spoil(self, luma: np.ndarray) -> None:
         """A seam across the middle of a finished picture, in place."""

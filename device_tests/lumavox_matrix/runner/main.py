@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(arguments) != 2:
         print("use: runner.pyz job.json record.json", file=sys.stderr)
         return 2
+    faulthandler.enable()  # a crash leaves on standard error whose code it was in
     job_path, record_path = map(Path, arguments)
     job = Job.read(job_path)
     with ScriptedClock(job.clock == "scripted"):
