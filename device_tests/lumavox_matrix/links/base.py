@@ -11,8 +11,9 @@ name) and a class ``Link`` that keeps the promise of `DeviceLink`:
 
 Paths on the device are relative to a folder of the link's own, made anew for each link object and removed by
 ``close``. Every method is blocking and may be called from any thread, one at a time. A command that ends
-with an error is a `Finished` with its exit code (127: no such program); a device that cannot be reached, or goes away, is a
-`LinkError`, and nothing else is raised: that is how a fault of the lab is told from a fault of the product.
+with an error is a `Finished` with its exit code (127: no such program); a device that cannot be reached, or
+goes away, is a `LinkError`, and nothing else is raised: that is how a fault of the lab is told from one of
+the product.
 """
 
 from __future__ import annotations
