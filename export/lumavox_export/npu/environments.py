@@ -20,11 +20,11 @@ import os
 import re
 import shutil
 import site
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from lumavox.errors import OptionError
@@ -102,7 +102,7 @@ class Environments:
             temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=self.folder))
         except OSError as cause:
             raise ToolError(
-                f"{self.folder}: cannot be written ({cause}); choose another --environments"
+                f"{self.folder}: cannot be written ({cause}); choose another folder with --environments"
             ) from cause
         try:
             made = temporary / "environment"
@@ -116,8 +116,8 @@ class Environments:
                 folder=temporary,
             )
             if directives.get("parent-packages", "no").strip() == "yes":
-                _show_parent(python)
-            record = {"requirements": requirements.name, "packages": _packages(python)}
+                _show_parent(made)
+            record = {"requirements": requirements.name, "packages": _packages(made)}
             (made / _RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
             shutil.copyfile(temporary / LOG, made / LOG)
             try:
@@ -134,19 +134,16 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _packages(python: Path) -> dict[str, str]:
+def _packages(environment: Path) -> dict[str, str]:
     """Installed distributions of the environment itself and their versions."""
-    listed = subprocess.run(
-        [python, "-m", "pip", "list", "--local", "--format", "json", "--disable-pip-version-check"],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    return {_normal(item["name"]): item["version"] for item in json.loads(listed.stdout)}
+    found = metadata.distributions(path=[str(_site_packages(environment))])
+    return {_normal(item.metadata["Name"]): item.version for item in found}
 
 
-def _show_parent(python: Path) -> None:
-    code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    asked = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True, timeout=60)
-    pure = Path(asked.stdout.strip())
-    (pure / "parent-packages.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+def _show_parent(environment: Path) -> None:
+    (_site_packages(environment) / "parent-packages.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+
+
+def _site_packages(environment: Path) -> Path:
+    version = "{}.{}".format(*sys.version_info[:2])
+    return environment / "lib" / f"python{version}" / "site-packages"

@@ -96,7 +96,7 @@ def compile(target: Target, job: Job) -> Compiled:
     assert isinstance(target, EthosU)
     source = job.folder / f"{_NAME}.tflite"
     source.write_bytes(job.network.tflite())
-    command = [str(job.environments.python("vela")), "-m", "ethosu.vela", source.name]
+    command = [str(job.environments.python("vela")), "-I", "-m", "ethosu.vela", source.name]
     command += ["--accelerator-config", target.name, "--config", "Arm/vela.ini"]
     command += ["--system-config", target.system, "--memory-mode", target.memory]
     command += ["--arena-cache-size", str(target.sram_kib * 1024), "--show-cpu-operations"]

@@ -60,7 +60,7 @@ def test_a_file_for_another_python_is_refused(here: Environments) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_error(here: Environments) -> None:
     here.folder.write_text("a file")
-    with pytest.raises(ToolError, match="choose another --environments"):
+    with pytest.raises(ToolError, match="choose another folder with --environments"):
         here.create("empty")
 
 
