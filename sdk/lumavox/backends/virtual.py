@@ -140,7 +140,9 @@ class _VirtualEngine:
             self._closed.wait(script.hang_ms / 1e3)
         self._disturbance.before(call)
         usual_ms = script.delay_ms if call % script.delay_every == 0 else 0.0
-        self._closed.wait(self._disturbance.delay_ms(call, usual_ms) / 1e3)
+        delay_ms = self._disturbance.delay_ms(call, usual_ms)
+        if delay_ms > 0:
+            time.sleep(delay_ms / 1e3)
         if call in script.fail_at or (script.fail_every and call and call % script.fail_every == 0):
             raise EngineError(f"virtual failed while running the model: scripted fault in call {call}")
         with engine_errors("virtual", "running the model"):
