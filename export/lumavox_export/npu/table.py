@@ -15,12 +15,13 @@ from .. import targets
 from ..errors import TargetError, TargetUnavailableError
 from ..evaluation import table_of
 from ..progress import progress
-from ..targets.base import Target
+from ..targets.base import Fallback, Target
 from .agreement import Agreement
 from .compiler import Compiler, Outcome
 from .network import Network, networks
 from .presets import Preset
 
+_NAMED = 3  # operators on the CPU, in a cell
 _HEAD = """# Models on targets
 
 Written by `lumavox-export compile --all --table docs/targets.md`; nothing here is typed.
@@ -92,7 +93,7 @@ def _row(
         return [target.name, cells[0], cells[0], *cells, cells[0], cells[0]]
     first = outcomes[0].record
     share = first.compiled.on_npu / (first.compiled.operators + len(outcomes[0].network.tail))
-    left = [f"{f.operator} {notes.mark(f.reason)}" for f in first.compiled.fallbacks]
+    left = _left(first.compiled.fallbacks, notes)
     left += [f"{type(op).__name__} (by the runtime)" for op in outcomes[0].network.tail]
     return [
         target.name,
@@ -101,6 +102,17 @@ def _row(
         *cells,
         _quality(compiler, network, target, notes),
         first.compiled.rung,
+    ]
+
+
+def _left(fallbacks: Sequence[Fallback], notes: _Notes) -> list[str]:
+    """Operators by reason; a long list as its count."""
+    by_reason: dict[str, list[str]] = {}
+    for fallback in fallbacks:
+        by_reason.setdefault(fallback.reason, []).append(fallback.operator)
+    return [
+        f"{', '.join(names) if len(names) <= _NAMED else f'{len(names)} operators'} {notes.mark(reason)}"
+        for reason, names in by_reason.items()
     ]
 
 
