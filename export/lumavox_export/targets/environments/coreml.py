@@ -27,19 +27,17 @@ def build(request: dict[str, Any], arrays: Any) -> Program:
             p["name"]: _rounded(function.inputs[p["name"]], p["quant"], f"{p['name']}/in")
             for p in request["inputs"]
         }
-        last = {port["name"] for port in request["outputs"]}
         for op in request["operators"]:
             value = _operator(op, [tensors[name] for name in op["inputs"]], arrays)
             tensors[op["output"]] = _rounded(value, op["quant"], op["output"])
-            if op["output"] in last and op["quant"] is None:
-                tensors[op["output"]] = mb.identity(x=value, name=op["output"])
         function.set_outputs([tensors[port["name"]] for port in request["outputs"]])
         program.add_function("main", function)
     return program
 
 
 def _operator(op: dict[str, Any], xs: list[Any], arrays: Any) -> Any:
-    kind, name = op["kind"], f"{op['output']}/{op['kind']}"
+    kind, rounded = op["kind"], op["quant"] is not None
+    name = f"{op['output']}/{kind}" if rounded or op.get("relu") else op["output"]
     if kind == "Conv2D":
         weight = arrays[f"0:{op['output']}/weight"]
         if weight.dtype == np.int8:
@@ -63,7 +61,8 @@ def _operator(op: dict[str, Any], xs: list[Any], arrays: Any) -> Any:
             groups=op["groups"],
             name=name,
         )
-        return mb.relu(x=value, name=f"{op['output']}/relu") if op["relu"] else value
+        last = f"{op['output']}/relu" if rounded else op["output"]
+        return mb.relu(x=value, name=last) if op["relu"] else value
     if kind == "Constant":
         return mb.const(val=arrays[f"0:{op['output']}"].astype(np.float16), name=name)
     if kind in ("Add", "Mul"):
