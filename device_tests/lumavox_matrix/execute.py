@@ -178,11 +178,13 @@ def _bundle(planned: PlannedCell, work: Path, seeded: Seeded | None) -> Path:
     script = profile(planned.device.chipset).script
     assert script is not None, "scripted models run on virtual chipsets only"
     seeded = seeded or Seeded()
+    cpu_ms = profile(planned.device.chipset).cpu_delay_ms
+    cpu_ms = script.delay_ms * CPU_SLOWDOWN if cpu_ms is None else cpu_ms
     return write_virtual_bundle(
         planned.model,
         script_of(script, seeded.script),
         work / "virtual",
-        cpu=script_of(script, {"delay_ms": script.delay_ms * CPU_SLOWDOWN, "faults": plain(Faults())}),
+        cpu=script_of(script, {"delay_ms": cpu_ms, "faults": plain(Faults())}),
         own=seeded.model,
     )
 

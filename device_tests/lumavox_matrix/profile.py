@@ -197,6 +197,7 @@ class ChipsetProfile:
     unknown: tuple[str, ...] = ()  # facts that were looked for and not found, as "soc.npu_tops"
     notes: str = ""
     script: Script | None = None  # kind "virtual": how its engine behaves
+    cpu_delay_ms: float | None = None  # kind "virtual": a call on its CPU; None: ten times the script's
     real_time: bool = False  # kind "virtual": calls take real time, in place of a scripted clock
 
     def __post_init__(self) -> None:
