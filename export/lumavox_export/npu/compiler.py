@@ -11,6 +11,7 @@ Raises, for one clear reason each: `TargetUnavailableError` (to be reported as S
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import statistics
 import time
 from collections.abc import Sequence
@@ -164,6 +165,7 @@ class Compiler:
                 "network": network.digest,
                 "graph": [f"{type(op).__name__} {op.output}" for op in network.graph.ops],
                 "target": {"class": type(target).__name__, **_settings(target)},
+                "family": _code_of(family),
                 "tool": [here.tool, here.version],
                 "size": [preset.height, preset.width, tiles],
             }
@@ -198,6 +200,12 @@ def _settings(target: Target) -> dict[str, object]:
     """The target's own fields as text; descriptions do not matter."""
     names = [f.name for f in dataclasses.fields(target) if f.name != "description"]
     return {name: _text(getattr(target, name)) for name in names}
+
+
+def _code_of(family: Family) -> str:
+    """The digest of the family's file: what it does with the tool is part of the result."""
+    file = getattr(family, "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def _text(value: object) -> str:
