@@ -9,13 +9,18 @@ slot has results of other versions only, its cell has to be run again; nothing e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .cell import AXES, Cell
-from .plan import PlannedCell
+from .history import History
+from .lab import Device
+from .models import Model
+from .plan import Plan, PlannedCell, candidates
+from .tiers import Tier
 
-__all__ = ["Change", "rerun"]
+__all__ = ["Change", "changed", "rerun"]
 
 VERSIONED = ("model_digest", "engine_version", "compiler", "driver", "firmware")
 """The axes that a slot leaves open."""
@@ -45,6 +50,28 @@ def rerun(known: Iterable[Cell], current: Iterable[PlannedCell]) -> list[Change]
         why = ", ".join(f"{a} {_short(nearest, a)} -> {_short(planned.cell, a)}" for a in axes)
         found.append(Change(planned, axes, why))
     return found
+
+
+def changed(
+    devices: Sequence[Device],
+    models: Sequence[Model],
+    tier: Tier,
+    history: History,
+    *,
+    presets: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+) -> Plan:
+    """The plan of exactly the cells that have to be run again, each with its change as the reason."""
+    current, excluded = candidates(
+        devices, models, tier=tier, presets=presets, precisions=precisions, history=history
+    )
+    cells = [
+        dataclasses.replace(change.planned, why=change.why)
+        for change in rerun(history.cells.values(), current)
+    ]
+    ranked = tuple(sorted(cells, key=lambda c: (-c.risk, c.device.name, c.cell)))
+    seconds = sum(c.predicted_s for c in current)
+    return Plan(ranked, tuple(excluded), len(current), seconds, None, tier.name, tuple(devices))
 
 
 def _slot(cell: Cell) -> tuple[str, ...]:

@@ -94,14 +94,16 @@ def execute(
     )
 
 
-def failed_outside(planned: PlannedCell, tier: Tier, run_id: str, error: BaseException) -> Result:
+def failed_outside(
+    planned: PlannedCell, tier: Tier, run_id: str, error: BaseException, *, loaded: bool = False
+) -> Result:
     """The result of a cell whose own execution raised: a fault of the matrix, ERROR."""
     text = f"{type(error).__name__}: {error}"
     outcome = Outcome(0.0, link_error=text)
     return Result(
         schema=SCHEMA, cell=planned.cell, rung=chipset_rung(planned), status=Status.ERROR, reason=text,
         outcome=outcome, tier=tier.name, device=planned.device.name, link=planned.device.link, run_id=run_id,
-        began_ms=int(time.time() * 1000), command=_command(planned, tier, False),
+        began_ms=int(time.time() * 1000), loaded=loaded, command=_command(planned, tier, loaded),
     )  # fmt: skip
 
 

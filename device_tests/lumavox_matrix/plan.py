@@ -73,14 +73,15 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `plan` made. ``strength`` 0 is the full factorial."""
+    """What `plan` made. ``strength`` 0 is the full factorial, None is made of changes."""
 
     cells: tuple[PlannedCell, ...]
     excluded: tuple[Excluded, ...]
     factorial_cells: int
     factorial_s: float
-    strength: int
+    strength: int | None
     tier: str
+    devices: tuple[Device, ...] = ()  # that were asked for
 
     @property
     def predicted_s(self) -> float:
@@ -131,7 +132,7 @@ def plan(
     else:
         chosen = [c for _, group in _by_task(possible) for c in _covered(group, strength)]
     ranked = tuple(sorted(chosen, key=lambda c: (-c.risk, c.device.name, c.cell)))
-    return Plan(ranked, tuple(excluded), len(possible), seconds, strength, tier.name)
+    return Plan(ranked, tuple(excluded), len(possible), seconds, strength, tier.name, tuple(devices))
 
 
 def candidates(

@@ -18,9 +18,12 @@ from lumavox_matrix import payload
 from lumavox_matrix.cell import Status
 from lumavox_matrix.cli import main
 from lumavox_matrix.execute import execute, failed_outside, job_for
+from lumavox_matrix.lab import read_lab
+from lumavox_matrix.plan import plan
 from lumavox_matrix.run import run
 from lumavox_matrix.runner.record import Record
 from lumavox_matrix.store import Store
+from lumavox_matrix.virtual import virtual_models
 
 HERE = Path(__file__).parent
 
@@ -166,6 +169,36 @@ def test_the_command_plans_runs_and_resumes(tmp_path, capsys):
     assert "ran 1 cells (1 DONE), 0 were there" in capsys.readouterr().out
     assert main(["run", *options, "--cell", only]) == 0
     assert "ran 0 cells (nothing), 1 were there" in capsys.readouterr().out
+
+
+def test_the_command_names_exactly_what_a_firmware_update_changed(tmp_path, capsys):
+    lab = tmp_path / "lab.toml"
+    text = "".join(
+        f'[[devices]]\nname = "board-{n}"\nchipset = "virtual-fast"\nlink = "virtual"\nfirmware = "1.{n}"\n'
+        'driver = "1"\nengines = { virtual = "1" }\n'
+        for n in range(2)
+    )
+    lab.write_text(text)
+    store = Store.open(tmp_path / "store")
+    made = plan(read_lab(lab), virtual_models(), tier=GLANCE, full=True)
+    run(made.cells, store, GLANCE, execute=pretended)
+    options = [
+        "--chipset",
+        "virtual-fast",
+        "--lab",
+        str(lab),
+        "--tier",
+        "glance",
+        "--store",
+        str(store.folder),
+    ]
+    lab.write_text(text.replace('"1.1"', '"2.0"'))
+    assert main(["plan", *options, "--changed", "--cells"]) == 0
+    told = capsys.readouterr().out
+    updated = [line for line in told.splitlines() if "-> 2.0" in line]
+    assert len(updated) == len(virtual_models())
+    assert main(["plan", "--changed"]) == 2
+    assert "name their folder with --store" in capsys.readouterr().err
 
 
 def test_wrong_use_of_the_command_names_the_nearest(capsys):

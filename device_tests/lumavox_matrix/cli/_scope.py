@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lumavox.errors import OptionError
+from lumavox_matrix.changes import changed
 from lumavox_matrix.history import History
-from lumavox_matrix.lab import Device, devices, identified, read_lab
+from lumavox_matrix.lab import Device, identified, read_lab
+from lumavox_matrix.lab import devices as devices_of
 from lumavox_matrix.models import models
 from lumavox_matrix.plan import Plan, plan
 from lumavox_matrix.profile import profile, profiles
@@ -31,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="every combination; refused when it is silly")
     parser.add_argument("--yes", action="store_true", help="force --full")
     parser.add_argument(
+        "--changed", action="store_true", help="only what changed since the results in --store"
+    )
+    parser.add_argument(
         "--store", type=Path, metavar="DIR", help="earlier results: times, risks, what changed"
     )
     parser.add_argument("--allow-unsigned", action="store_true", help="accept bundles without a signature")
@@ -39,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def chosen_devices(args: argparse.Namespace) -> list[Device]:
     """The devices that are meant."""
     found = profiles() if not args.chipset else [profile(name) for name in args.chipset]
-    without_address = [device for chipset in found for device in devices(chipset)]
+    without_address = [device for chipset in found for device in devices_of(chipset)]
     lab = read_lab(args.lab) if args.lab else []
     names = {chipset.name for chipset in found}
     return without_address + [identified(device) for device in lab if device.chipset in names]
@@ -47,11 +53,18 @@ def chosen_devices(args: argparse.Namespace) -> list[Device]:
 
 def planned(args: argparse.Namespace, *, every: bool = False) -> Plan:
     """The plan that the options describe; with ``every``, all cells that it could choose from."""
+    if args.changed and not (args.store and args.store.exists()):
+        raise OptionError("--changed compares with earlier results: name their folder with --store")
     history = History(Store.open(args.store).results()) if args.store and args.store.exists() else History()
     real = models(args.model, allow_unsigned=args.allow_unsigned)
+    devices, chosen = chosen_devices(args), [*real, *(virtual_models() if not args.model else [])]
+    if args.changed:
+        return changed(
+            devices, chosen, tier(args.tier), history, presets=args.preset, precisions=args.precision
+        )
     return plan(
-        chosen_devices(args),
-        [*real, *(virtual_models() if not args.model else [])],
+        devices,
+        chosen,
         tier=tier(args.tier),
         strength=args.strength,
         full=args.full or every,
@@ -64,7 +77,8 @@ def planned(args: argparse.Namespace, *, every: bool = False) -> Plan:
 
 def show(made: Plan, *, cells: bool) -> None:
     """Print a plan."""
-    kind = "every combination" if made.strength == 0 else f"every {made.strength}-way combination"
+    kind = {0: "every combination", None: "what changed"}.get(made.strength)
+    kind = kind or f"every {made.strength}-way combination"
     share = made.predicted_s / made.factorial_s if made.factorial_s else 1.0
     print(
         f"{len(made.cells)} cells cover {kind}; {hours(made.predicted_s)} of device time, "
@@ -78,6 +92,9 @@ def show(made: Plan, *, cells: bool) -> None:
         f"tier {chosen.name}: {chosen.seconds:g} s, at least {chosen.min_frames} frames; a p99 claim needs "
         f"{frames_for_percentile(99)}, p99.9 {frames_for_percentile(99.9)} ({', '.join(rates) or 'no task'})"
     )
+    idle = sorted({p.name for p in profiles()} - {d.chipset for d in made.devices})
+    if idle:
+        print(f"no device at hand (a lab file names them): {', '.join(idle)}")
     if cells:
         for planned in made.cells:
             print(f"  {planned.cell.digest}  {planned.predicted_s:6.0f} s  {planned.cell}  ({planned.why})")

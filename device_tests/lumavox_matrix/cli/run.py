@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
 from lumavox.errors import OptionError
 from lumavox_matrix.cell import Status
+from lumavox_matrix.cluster import ClusterPool
 from lumavox_matrix.result import Result
 from lumavox_matrix.run import run as run_cells
 from lumavox_matrix.store import Store
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cell", action="append", default=[], metavar="DIGEST", help="only these cells")
     parser.add_argument("--again", action="store_true", help="also what the store has")
     parser.add_argument("--loaded", action="store_true", help="with decoding and sound beside")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="scheduler of a lab: tcp://host:8786")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="of one cell")
 
 
@@ -41,10 +44,12 @@ def run(args: argparse.Namespace) -> int:
                 raise OptionError.unknown("cell", digest, known)
         cells = [known[digest] for digest in args.cell]
     _scope.show(made, cells=False)
-    summary = run_cells(
-        cells, store, tier(args.tier), workers=args.workers, again=args.again, loaded=args.loaded,
-        timeout_s=args.timeout, report=_line,
-    )  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ClusterPool(args.cluster)) if args.cluster else None
+        summary = run_cells(
+            cells, store, tier(args.tier), workers=args.workers, pool=pool, again=args.again,
+            loaded=args.loaded, timeout_s=args.timeout, report=_line,
+        )  # fmt: skip
     told = (
         ", ".join(f"{count} {status.value}" for status, count in sorted(summary.statuses.items()))
         or "nothing"
