@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class Cell:
         """What makes it this cell, in the order of ``AXES``."""
         return tuple(getattr(self, axis) for axis in AXES)
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """16 hex digits of the key, the same in every process and version of Python."""
         text = json.dumps(self.key, ensure_ascii=True, separators=(",", ":"))

@@ -27,7 +27,7 @@ from .models import Model
 from .presets import preset
 from .profile import ChipsetProfile, EngineSupport, profile
 from .tiers import Tier
-from .versions import VersionRange
+from .versions import in_range
 
 __all__ = ["Plan", "PlannedCell", "SillyPlanError", "candidates", "plan"]
 
@@ -189,7 +189,7 @@ def _reason_against(
     if support.engine not in device.engines:
         return f"{device.name}: {support.engine} is not installed there"
     version = device.engines[support.engine]
-    if version != UNKNOWN and not VersionRange(support.versions).contains(version):
+    if version != UNKNOWN and not in_range(support.versions, version):
         return f"{device.name}: {support.engine} {version} is outside {support.versions} of {chipset.name}"
     if model.task not in support.tasks:
         return f"{chipset.name}: {place} is not for task {model.task}"

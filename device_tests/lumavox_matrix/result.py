@@ -73,8 +73,6 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """JSON values, absent fields left out."""
         found: dict[str, Any] = plain(self)
-        if self.record is not None:
-            found["record"] = self.record.to_dict()
         return found
 
     def to_json(self) -> bytes:

@@ -85,7 +85,7 @@ def missing(cells: Sequence[PlannedCell], store: Store, tier: Tier, loaded: bool
     """The cells without a result that says something about the product."""
     have = {
         result.cell.digest
-        for result in store.results()
+        for result in store.heads()
         if result.status in SETTLED and (result.tier, result.loaded) == (tier.name, loaded)
     }
     return [planned for planned in cells if planned.cell.digest not in have]

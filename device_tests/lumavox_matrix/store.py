@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumavox._parse import dump_json, load_json
+from lumavox._parse import dump_json, load_json, parse
 from lumavox.errors import MissingExtraError, OptionError
 
 from .result import Result
@@ -87,10 +87,15 @@ class Store:
 
     def results(self) -> Iterator[Result]:
         """All results that are whole, in no order that means something."""
-        for digest in self.digests():
-            data = self._bytes(digest)
-            if data is not None:
-                yield Result.from_json(data, str(self._path(digest)))
+        for document in self.documents():
+            yield parse(Result, document, str(self._path(document.pop("digest"))))
+
+    def heads(self) -> Iterator[Result]:
+        """All results without their records: what became of which cell, read several times faster."""
+        for document in self.documents():
+            path = str(self._path(document.pop("digest")))
+            document.pop("record", None)
+            yield parse(Result, document, path)
 
     def documents(self) -> Iterator[dict[str, Any]]:
         """All results as JSON values, unchecked but for their digest: several times faster than `results`."""

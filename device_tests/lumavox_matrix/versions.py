@@ -5,19 +5,26 @@ VersionRange(">=1.20,<2").contains("1.31.1")       # True
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Callable
 
 from lumavox.errors import OptionError
 
-__all__ = ["VersionRange"]
+__all__ = ["VersionRange", "in_range"]
 
 _CLAUSE = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9]+(?:\.[0-9]+)*)")
 _COMPARE: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
     ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne,
     ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1024)
+def in_range(text: str, version: str) -> bool:
+    """Whether a version is in a range, remembered: plans ask the same again and again."""
+    return VersionRange(text).contains(version)
 
 
 class VersionRange:

@@ -62,9 +62,24 @@ def test_triples_take_more_rows_than_pairs_and_single_values_fewer():
 
 
 def test_risky_combinations_are_preferred_where_coverage_leaves_a_choice():
-    """One column of many values, so that the others repeat: the risky pair is taken more often."""
+    """One column has many values, so that the others repeat: the risky one is taken more often."""
     valid = table([12, 3, 3], 1.0, 0)
     risky = {row: 10.0 if row[1] == "b2" else 1.0 for row in valid}
     chosen = cover("abc", valid, 2, risky)
     assert covers(valid, chosen, 2)
     assert sum(row[1] == "b2" for row in chosen) >= sum(row[1] == "b0" for row in chosen)
+
+
+@pytest.mark.parametrize(("strength", "most"), [(2, 0.05), (3, 0.20)])
+def test_a_plan_finds_every_fault_of_as_many_values_in_a_fifth_of_the_factorial_or_less(strength, most):
+    """300 faults, each of which shows only where two (or three) values come together."""
+    sizes = [25, 4, 12, 2, 4]
+    valid = table(sizes, 1.0, 0)
+    chosen = cover("abcde", valid, strength, {})
+    draw = random.Random(1)
+    for _ in range(300):
+        columns = draw.sample(range(len(sizes)), strength)
+        row = draw.choice(valid)
+        fault = {column: row[column] for column in columns}
+        assert any(all(row[c] == value for c, value in fault.items()) for row in chosen), fault
+    assert len(chosen) <= most * len(valid)

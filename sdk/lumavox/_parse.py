@@ -167,6 +167,12 @@ class _Parser:
         if not isinstance(value, (list, tuple)):
             raise self.fail(key, f"expected a list, got {_shown(value)}")
         if len(kinds) == 2 and kinds[1] is Ellipsis:
+            exact = _exact(kinds[0])  # long lists of plain values, such as histograms, in one go
+            if exact is not None and all(type(item) in exact[0] for item in value):
+                if exact[1] is None:
+                    return tuple(value)
+                if all(tuple(map(type, item)) == exact[1] for item in value):
+                    return tuple(map(tuple, value))
             kinds = (kinds[0],) * len(value)
         if len(kinds) != len(value):
             raise self.fail(key, f"expected {len(kinds)} values, got {len(value)}")
@@ -234,6 +240,19 @@ def _required(kind: Any) -> tuple[str, ...]:
 def _hints(kind: Any) -> dict[str, Any]:
     """The types of a dataclass's fields; evaluating their annotations is most of the work of parsing."""
     return typing.get_type_hints(kind)
+
+
+@lru_cache(maxsize=256)
+def _exact(kind: Any) -> tuple[tuple[type, ...], tuple[type, ...] | None] | None:
+    """Which types of JSON values are taken as they are for ``kind``: (those of the value, those of its
+    members). None if values have to be looked at one by one."""
+    plain_types = (int, str, bool)
+    if kind in plain_types:
+        return (kind,), None
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple and arguments and all(a in plain_types for a in arguments):
+        return (list, tuple), arguments
+    return None
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -55,7 +55,7 @@ def planned(args: argparse.Namespace, *, every: bool = False) -> Plan:
     """The plan that the options describe; with ``every``, all cells that it could choose from."""
     if args.changed and not (args.store and args.store.exists()):
         raise OptionError("--changed compares with earlier results: name their folder with --store")
-    history = History(Store.open(args.store).results()) if args.store and args.store.exists() else History()
+    history = History(Store.open(args.store).heads()) if args.store and args.store.exists() else History()
     real = models(args.model, allow_unsigned=args.allow_unsigned)
     devices, chosen = chosen_devices(args), [*real, *(virtual_models() if not args.model else [])]
     if args.changed:

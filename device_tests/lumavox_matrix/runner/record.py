@@ -120,8 +120,6 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """JSON values, absent fields left out."""
         found: dict[str, Any] = plain(self)
-        if self.telemetry is not None:
-            found["telemetry"] = self.telemetry.to_dict()
         return found
 
     @classmethod
