@@ -3,7 +3,7 @@
 It computes nothing. The format belongs to the runtime (``lumavox.bundle_writer``), which
 opens and verifies what it wrote before it lets the folder appear.
 
-    folder = bundle(BundleInput("sr/x2-base", "0.1.0", ...), exported, out_dir, key=SigningKey.load(path))
+    folder = bundle(BundleInput("sr/base-x2", "0.1.0", ...), exported, out_dir, key=SigningKey.load(path))
 """
 
 from __future__ import annotations

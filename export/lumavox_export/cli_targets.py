@@ -8,7 +8,7 @@ lumavox-export compile --all --table docs/targets.md every shipped model for eve
 
 lumavox-export advise MODEL… --target NAME --budget 16.6ms   what fits, best quality first
 
-MODEL is an id (sr/x2-base) or the path of a bundle; it is never changed.
+MODEL is an id (sr/base-x2) or the path of a bundle; it is never changed.
 """
 
 from __future__ import annotations

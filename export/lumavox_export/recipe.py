@@ -1,6 +1,6 @@
 """Recipes: one TOML file says everything about how a model is made.
 
-    recipe = Recipe.load("models/sr/x2-base/recipe.toml")
+    recipe = Recipe.load("models/sr/base-x2/recipe.toml")
 
 The file is parsed into frozen dataclasses; an unknown key is an error that names the file, the key and the
 nearest known one. ``family`` names a file in ``families/`` (its ``Network`` is section ``[network]``) and
@@ -64,7 +64,7 @@ class Quantize:
 class Recipe:
     """How one model is made."""
 
-    id: str  # "sr/x2-base"
+    id: str  # "sr/base-x2"
     version: str
     task: str
     family: str

@@ -3,7 +3,7 @@
 Written by hand because the maintained library drops ``modelCard``. It lists what the model was made from;
 it is no bill of the runtime's packages.
 
-    document = model_sbom("sr/x2-base", "0.1.0", variants=..., provenance=..., files=..., parameters=47_000)
+    document = model_sbom("sr/base-x2", "0.1.0", variants=..., provenance=..., files=..., parameters=47_000)
 """
 
 from __future__ import annotations

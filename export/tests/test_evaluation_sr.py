@@ -36,7 +36,7 @@ from lumavox_export.evaluation.sr_synthetic import PAN_FRAMES, pan, text_picture
 from lumavox_export.recipe import Recipe
 from lumavox_export.work import Work
 
-MODEL = Path(__file__).parents[2] / "models" / "sr" / "x2-base"
+MODEL = Path(__file__).parents[2] / "models" / "sr" / "base-x2"
 
 
 @pytest.fixture(scope="module")

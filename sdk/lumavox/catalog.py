@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .errors import BundleNotFoundError, unknown_message
 
-DEFAULT_SR = "sr/x2-base"
+DEFAULT_SR = "base"
 """The picture model where none is named: a tier, or an id."""
 DEFAULT_DE = "de/base"
 """The dialog model where none is named."""

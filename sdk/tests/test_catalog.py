@@ -84,8 +84,8 @@ def test_an_id_is_not_shadowed_by_a_folder_of_that_name(models, tmp_path, monkey
 
 
 def test_an_unknown_id_names_the_nearest_and_where_was_looked(models):
-    sr_bundle(models, name="x2-base")
-    with pytest.raises(BundleNotFoundError, match="did you mean 'sr/x2-base'") as caught:
+    sr_bundle(models, name="base-x2")
+    with pytest.raises(BundleNotFoundError, match="did you mean 'sr/base-x2'") as caught:
         Bundle.open("sr/x2-bas")
     assert str(models) in str(caught.value)
 

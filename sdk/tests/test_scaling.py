@@ -24,7 +24,7 @@ def installed(tmp_path_factory):
         for scale in scales:
             model = {"op": "nearest", "scale": scale}
             bundles.sr_bundle(folder, name=f"{tier}-x{scale:g}", scale=scale, model=model)
-    bundles.sr_bundle(folder, name="x2-base")
+    bundles.sr_bundle(folder, name="base-x2")
     return folder
 
 
@@ -85,14 +85,14 @@ def test_a_scale_picks_the_network_of_a_tier_that_reaches_it(tier, scale, id):
 )  # fmt: skip
 def test_without_a_wish_pictures_are_doubled_up_to_the_4k_class(size, scale):
     assert plan("base", size=size)[1] == scale
-    assert plan("sr/x2-base", size=size)[1] == scale
+    assert plan("sr/base-x2", size=size)[1] == scale
 
 
 @pytest.mark.usefixtures("models")
 def test_a_model_named_in_full_is_used_at_its_own_scale_or_the_one_asked_for():
     assert plan("sr/base-x3") == ("sr/base-x3", 3)
     assert plan("sr/base-x3", scale=2) == ("sr/base-x3", 2)
-    assert plan("sr/x2-base", size=(1280, 720), target=(1920, 1080)) == ("sr/x2-base", 1.5)
+    assert plan("sr/base-x2", size=(1280, 720), target=(1920, 1080)) == ("sr/base-x2", 1.5)
     assert plan("sr/base-x3", size=(1920, 1080)) == ("sr/base-x3", 2)  # three times would be beyond 4K
 
 

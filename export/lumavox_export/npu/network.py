@@ -3,7 +3,7 @@
 A bundle folder alone is enough. Its TFLite variants are read back as graphs; a shape preset is set on the
 graph, and every format is written again from it, so that a compiled file computes the bundle's integers.
 
-    network = networks(Bundle.open("sr/x2-base"), "int8")[0].fixed(preset)
+    network = networks(Bundle.open("sr/base-x2"), "int8")[0].fixed(preset)
     network.tflite(), network.onnx(), network.graph, network.plan
 """
 
@@ -35,7 +35,7 @@ class Network:
     """What is compiled. ``graph`` is what the target executes; ``tail`` are operators after it that a
     rewrite left to the runtime (empty: none), ``outputs`` what the two give together."""
 
-    model: str  # "sr/x2-base"
+    model: str  # "sr/base-x2"
     version: str
     content: str  # "any", "clean" or "streamed"
     task: str
