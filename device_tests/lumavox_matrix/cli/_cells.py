@@ -1,0 +1,41 @@
+"""The options that say which results are meant and how they are judged: of ``gate``, ``diff``, ``report``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from lumavox.errors import OptionError
+from lumavox_matrix.judged import Judged, judge_all
+from lumavox_matrix.policy import Policy, read_policy
+from lumavox_matrix.result import Result
+from lumavox_matrix.store import Store
+
+DEFAULT_STORE = Path("out/matrix")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add them to a subcommand."""
+    parser.add_argument(
+        "--store", type=Path, default=DEFAULT_STORE, metavar="DIR", help=f"results (default: {DEFAULT_STORE})"
+    )
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="limits and release rules (TOML)")
+    parser.add_argument("--tier", metavar="NAME", help="only results of this tier")
+
+
+def chosen_policy(args: argparse.Namespace) -> Policy:
+    """The policy that is meant."""
+    return read_policy(args.policy)
+
+
+def judged_cells(args: argparse.Namespace, policy: Policy, folder: Path | None = None) -> list[Judged]:
+    """The judged cells of the store that is meant, or of ``folder``."""
+    where = folder or args.store
+    if not (where / "store.json").is_file():
+        raise OptionError(f"{where} is no store of results; `lumavox-matrix run --store {where}` makes one")
+    return judge_all(_wanted(Store.open(where), args.tier), policy)
+
+
+def _wanted(store: Store, tier: str | None) -> Iterator[Result]:
+    return (result for result in store.results() if tier is None or result.tier == tier)

@@ -1,0 +1,250 @@
+"""``decide``: which cells of B are slower than those of A? Concluded from runs, never from frames.
+
+    interleaved(10)                                # in this order a drift of the room hits both arms alike
+    changes = decide([Arms(a_us, b_us), ...], Regression())     # run p99s in microseconds, a cell each
+    changes[0].what, changes[0].more_runs          # "suspected", 22: run that many more of each arm
+
+Frames of one run are alike because the run is the same: tests on frames call noise a change in more than half
+of all cases. A run's p99 is one number, and Welch's test compares the logarithms of those of both arms.
+
+It goes in two stages. The first runs of every cell only choose suspects. Suspects are run again, and those
+fresh runs alone decide: significant after correction over the suspects, and above the effect floor. So the
+chance of any false alarm is bounded however many cells are screened, at a third of the runs that one stage
+would need. `selftest` measures it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumavox.errors import MissingExtraError, OptionError
+
+from .policy import Regression
+
+__all__ = ["Arms", "Change", "adjusted", "change_points", "compare", "decide", "interleaved", "runs_needed"]
+
+MIN_RUNS = 3
+DEFAULT_SD_LOG = 0.036
+"""Run-to-run spread of log p99 where nothing is known: 3 % between runs, and what p99 of 300 frames adds."""
+
+SD_MARGIN = 1.1
+"""The spread of twenty runs is underestimated in half of the cases; asking for a few runs more is cheaper."""
+
+LEAST_SD_LOG = 1e-4
+"""A scripted clock has no noise at all; this keeps the test defined."""
+
+What = Literal["slower", "faster", "same", "suspected", "unknown"]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The run p99s of one cell in microseconds, the oldest first."""
+
+    a_us: tuple[float, ...]
+    b_us: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if any(not value > 0 for value in (*self.a_us, *self.b_us)):
+            raise OptionError("run p99s must be above 0 microseconds")
+
+
+@dataclass(frozen=True)
+class Change:
+    """B against A in one cell. ``ratio`` of geometric means of all runs, with its interval at 99 %; ``p`` of
+    the stage that decided, corrected if that is the second; ``more_runs`` of each arm to say more."""
+
+    what: What
+    runs_a: int
+    runs_b: int
+    ratio: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    more_runs: int
+
+
+@dataclass(frozen=True)
+class Welch:
+    """Of many cells at once: one-sided p-values, and the spread of a run."""
+
+    effect: NDArray[np.float64]
+    error: NDArray[np.float64]
+    free: NDArray[np.float64]
+    sd_log: NDArray[np.float64]
+    p_slower: NDArray[np.float64]
+    p_faster: NDArray[np.float64]
+
+
+def interleaved(runs: int) -> str:
+    """The order of ``runs`` runs of each of two arms: ABBABAAB..., so that no drift favours an arm, steady or
+    turning."""
+    if runs % 2:
+        return interleaved(runs - 1) + "AB"
+    return ("ABBABAAB" * (runs // 4 + 1))[: 2 * runs]
+
+
+def decide(cells: Sequence[Arms], rule: Regression) -> list[Change]:
+    """Conclude of each cell, in their order."""
+    screens = [_screen_runs(cell, rule) for cell in cells]
+    ready = [i for i, n in enumerate(screens) if min(len(cells[i].a_us), len(cells[i].b_us)) >= n]
+    first = welch([Arms(cells[i].a_us[: screens[i]], cells[i].b_us[: screens[i]]) for i in ready])
+    changes: dict[int, Change] = {}
+    for i, n in enumerate(screens):
+        if i not in ready:
+            have = min(len(cells[i].a_us), len(cells[i].b_us))
+            changes[i] = _change("unknown", cells[i], None, n - have)
+    for sign, p_values in (("slower", first.p_slower), ("faster", first.p_faster)):
+        suspects = [(i, k) for k, i in enumerate(ready) if p_values[k] <= rule.screen]
+        changes |= _confirm(cells, suspects, screens, first, "slower" if sign == "slower" else "faster", rule)
+    for k, i in enumerate(ready):
+        if i not in changes:
+            p = float(min(first.p_slower[k], first.p_faster[k]))
+            changes[i] = _change("same", cells[i], p, 0)
+    return [changes[i] for i in range(len(cells))]
+
+
+def compare(cell: Arms) -> Change:
+    """One cell alone, with all its runs and without a conclusion ("unknown"): for showing."""
+    return _change("unknown", cell, None, 0)
+
+
+def welch(cells: Sequence[Arms]) -> Welch:
+    """Welch's test on log p99 for cells of at least ``MIN_RUNS`` runs in each arm."""
+    t = _scipy_stats().t
+    moments = np.array([[*_moments(c.a_us), *_moments(c.b_us)] for c in cells]).reshape(-1, 6).T
+    n_a, mean_a, var_a, n_b, mean_b, var_b = moments
+    error_a, error_b = np.maximum(var_a, LEAST_SD_LOG**2) / n_a, np.maximum(var_b, LEAST_SD_LOG**2) / n_b
+    error = np.sqrt(error_a + error_b)
+    free = (error_a + error_b) ** 2 / (error_a**2 / (n_a - 1) + error_b**2 / (n_b - 1))
+    effect = mean_b - mean_a
+    sd_log = np.sqrt((var_a + var_b) / 2)
+    return Welch(effect, error, free, sd_log, t.sf(effect / error, free), t.cdf(effect / error, free))
+
+
+def adjusted(p_values: Sequence[float], correction: Literal["holm", "bh"]) -> list[float]:
+    """p-values corrected for their number: Holm bounds the chance of any false alarm, Benjamini-Hochberg the
+    share of false ones among the alarms."""
+    p = np.asarray(p_values, np.float64)
+    if not len(p):
+        return []
+    if correction == "bh":
+        return [float(v) for v in _scipy_stats().false_discovery_control(p, method="bh")]
+    order = np.argsort(p, kind="stable")
+    result = np.empty(len(p))
+    result[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return [float(v) for v in result]
+
+
+@functools.lru_cache(maxsize=4096)
+def runs_needed(sd_log: float, alpha: float, rule: Regression) -> int:
+    """Runs of each arm to find a change of the target effect at level ``alpha`` and above the floor, with the
+    share of ``rule.power`` that falls to one of two stages. Noncentral t; at most ``rule.max_runs``."""
+    stats = _scipy_stats()
+    target, floor = math.log1p(rule.target_effect), math.log1p(rule.effect_floor)
+    power = math.sqrt(rule.power)
+    for n in range(MIN_RUNS, rule.max_runs):
+        error = max(sd_log, LEAST_SD_LOG) * math.sqrt(2 / n)
+        free = 2 * (n - 1)
+        found = stats.nct.sf(stats.t.ppf(1 - alpha, free), free, target / error)
+        if min(found, stats.norm.sf((floor - target) / error)) >= power:
+            return n
+    return rule.max_runs
+
+
+def change_points(
+    series_us: Sequence[float], *, max_pvalue: float = 0.001, min_magnitude: float = 0.02
+) -> list[int]:
+    """Where a history of run p99s changes its level for good: indexes of the first run after each change.
+
+    By Apache Otava, which pins numpy and scipy and brings clients of several clouds: it is no extra of
+    lumavox and is used where it is installed. Raises OptionError where it is not.
+    """
+    try:
+        otava = importlib.import_module("otava.analysis")
+    except ImportError:
+        raise OptionError(
+            "change points of a history need the package 'apache-otava', which is not installed; install "
+            "it in an environment of its own (`pip install apache-otava`): it pins other versions of numpy"
+        ) from None
+    found, _ = otava.compute_change_points(
+        list(series_us), max_pvalue=max_pvalue, min_magnitude=min_magnitude
+    )
+    return [int(point.index) for point in found]
+
+
+def _confirm(
+    cells: Sequence[Arms], suspects: Sequence[tuple[int, int]], screens: Sequence[int], first: Welch,
+    direction: Literal["slower", "faster"], rule: Regression,
+) -> dict[int, Change]:  # fmt: skip
+    """The second stage: fresh runs only, corrected over all suspects, also those that still wait for runs."""
+    level = rule.alpha / max(1, len(suspects))
+    fresh: dict[int, Arms] = {}
+    changes: dict[int, Change] = {}
+    for i, k in suspects:
+        needed = runs_needed(_rounded(float(first.sd_log[k])), level, rule)
+        a, b = (arm[screens[i] : screens[i] + needed] for arm in (cells[i].a_us, cells[i].b_us))
+        if min(len(a), len(b)) < needed:
+            p = float(min(first.p_slower[k], first.p_faster[k]))
+            changes[i] = _change("suspected", cells[i], p, needed - min(len(a), len(b)))
+        else:
+            fresh[i] = Arms(a, b)
+    second = welch(list(fresh.values()))
+    raw = second.p_slower if direction == "slower" else second.p_faster
+    corrected = adjusted([*raw, *[1.0] * len(changes)], rule.correction)
+    for (i, _), effect, p in zip(fresh.items(), second.effect, corrected):
+        size = effect if direction == "slower" else -effect
+        alarm = p <= rule.alpha and size >= math.log1p(rule.effect_floor)
+        changes[i] = _change(direction if alarm else "same", cells[i], p, 0)
+    return changes
+
+
+def _screen_runs(cell: Arms, rule: Regression) -> int:
+    """Runs of each arm in the first stage, by the spread of those that there are."""
+    usual = runs_needed(DEFAULT_SD_LOG, rule.screen, rule)
+    if min(len(cell.a_us), len(cell.b_us)) < usual:
+        return usual
+    spread = float(welch([Arms(cell.a_us[:usual], cell.b_us[:usual])]).sd_log[0])
+    return runs_needed(_rounded(spread), rule.screen, rule)
+
+
+def _change(what: What, cell: Arms, p: float | None, more_runs: int) -> Change:
+    n_a, n_b = len(cell.a_us), len(cell.b_us)
+    if not n_a or not n_b:
+        return Change(what, n_a, n_b, None, None, None, p, more_runs)
+    if min(n_a, n_b) < MIN_RUNS:
+        ratio = math.exp(float(np.mean(np.log(cell.b_us)) - np.mean(np.log(cell.a_us))))
+        return Change(what, n_a, n_b, ratio, None, None, p, more_runs)
+    found = welch([cell])
+    effect, error, free = (float(v[0]) for v in (found.effect, found.error, found.free))
+    half = float(_scipy_stats().t.ppf(0.995, free)) * error
+    low, ratio, high = (math.exp(effect + shift) for shift in (-half, 0.0, half))
+    return Change(what, n_a, n_b, ratio, low, high, p, more_runs)
+
+
+def _moments(values_us: Sequence[float]) -> tuple[float, float, float]:
+    """Number, mean and variance of the logarithms."""
+    logs = np.log(values_us)
+    return len(logs), float(logs.mean()), float(logs.var(ddof=1))
+
+
+def _rounded(sd_log: float) -> float:
+    """With its margin, in steps of a tenth of a per cent, so that few sizes are computed."""
+    return math.ceil(1e3 * SD_MARGIN * sd_log) / 1e3
+
+
+def _scipy_stats() -> ModuleType:
+    try:
+        from scipy import stats
+    except ImportError:
+        raise MissingExtraError("scipy", "matrix", "comparing versions") from None
+    found: ModuleType = stats
+    return found
