@@ -121,6 +121,7 @@ def job_for(
     """What the runner is told."""
     cell = planned.cell
     chipset = profile(planned.device.chipset)
+    scripted = chipset.scripted_clock
     return Job(
         schema=jobs.SCHEMA,
         nonce=uuid.uuid4().hex,
@@ -130,10 +131,11 @@ def job_for(
         frames=tier.frames(preset(cell.preset).units_per_s),
         paced=tier.paced,
         tier=tier.name,
-        clock="scripted" if chipset.scripted_clock else "real",
+        clock="scripted" if scripted else "real",
         budget_s=tier.budget_s,
         loaded=loaded,
-        deadline_ms=chipset.budgets.deadline_of(cell.preset) if tier.paced else None,
+        # The runtime waits for a late call in real time, which a scripted clock does not have.
+        deadline_ms=chipset.budgets.deadline_of(cell.preset) if tier.paced and not scripted else None,
         reference_variant=planned.reference_variant,
         allow_unsigned=planned.model.virtual,
         gates=gates or (Gates() if tier.paced else Gates(missing_middle=0)),
