@@ -22,7 +22,7 @@ from lumavox._virtual_faults import Faults
 from lumavox.errors import LumavoxError, OptionError
 
 from . import payload
-from .cell import Rung, Status
+from .cell import UNKNOWN, Rung, Status
 from .links import LinkError, open_link
 from .plan import PlannedCell
 from .presets import preset
@@ -171,6 +171,12 @@ def _checked(outcome: Outcome, pulled: Path, job: Job) -> tuple[Outcome, Record 
         record = Record.from_json(pulled.read_bytes(), "record.json")
         if record.nonce != job.nonce:
             raise OptionError(f"the record is of another run (nonce {record.nonce!r})")
+        found = record.device.engine_version if record.device else None
+        if found and job.cell.engine_version not in (found, UNKNOWN):
+            raise OptionError(
+                f"the device has {job.cell.engine} {found}, the plan says {job.cell.engine_version}: "
+                "correct the lab file, or install that version"
+            )
     except LumavoxError as error:
         return dataclasses.replace(outcome, record_error=str(error)), None
     return outcome, record

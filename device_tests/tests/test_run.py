@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -30,8 +31,6 @@ HERE = Path(__file__).parent
 
 def many(count: int, devices: int):
     """Cells of one kind on several devices."""
-    import dataclasses
-
     planned = virtual_cell("sr")
     made = []
     for n in range(count):
@@ -74,8 +73,6 @@ def test_what_the_store_has_is_not_run_again_and_what_is_no_result_is(tmp_path):
     calls: list[str] = []
 
     def half(planned, tier, **options):
-        import dataclasses
-
         calls.append(planned.cell.firmware)
         made = pretended(planned, tier, run_id="x", loaded=False, timeout_s=None)
         settled = planned.cell.firmware in ("0", "1")
@@ -138,6 +135,14 @@ def test_a_virtual_cell_runs_from_push_to_record(tmp_path):
     assert planned.cell.digest in result.command
     again = execute(planned, GLANCE, run_id="r")
     assert again.record.output_sha256 == result.record.output_sha256
+
+
+def test_another_version_of_the_engine_than_planned_is_an_error_of_the_lab():
+    planned = virtual_cell("sr")
+    other = dataclasses.replace(planned, cell=dataclasses.replace(planned.cell, engine_version="2.0"))
+    result = execute(other, GLANCE, run_id="r")
+    assert result.status is Status.ERROR
+    assert "the device has virtual 1, the plan says 2.0" in result.reason
 
 
 def test_the_runner_that_is_pushed_is_one_file_that_needs_the_runtime_only(tmp_path):
