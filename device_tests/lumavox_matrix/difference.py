@@ -66,11 +66,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Row:
-    """One pair. ``output``: whether the engine's outputs on the test frames are the same bytes."""
+    """One pair. ``status``: "broken" passed and fails; "silent" passed and now says nothing (ERROR, MISS).
+    ``output``: whether the engine's outputs on the test frames are the same bytes."""
 
     a: Judged
     b: Judged
-    status: Literal["broken", "mended", "same"]
+    status: Literal["broken", "mended", "silent", "same"]
     output: Literal["same", "other", "unknown"]
     change: Change
 
@@ -151,10 +152,12 @@ def _place(cell: Cell, free: set[str]) -> tuple[str, ...]:
 
 
 def _row(a: Judged, b: Judged, change: Change) -> Row:
-    passed_a, passed_b = (j.verdict.status is Status.PASS for j in (a, b))
-    status: Literal["broken", "mended", "same"] = "same"
-    if passed_a != passed_b:
-        status = "broken" if passed_a else "mended"
+    before, after = a.verdict.status, b.verdict.status
+    status: Literal["broken", "mended", "silent", "same"] = "same"
+    if before is Status.PASS and after is not Status.PASS:
+        status = "broken" if after is Status.FAIL else "silent"
+    elif before is Status.FAIL and after is Status.PASS:
+        status = "mended"
     outputs = (a.runs[-1].output_sha256, b.runs[-1].output_sha256)
     if None in outputs:
         return Row(a, b, status, "unknown", change)

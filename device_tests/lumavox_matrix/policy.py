@@ -71,10 +71,13 @@ class Placement:
 
 @dataclass(frozen=True)
 class Regression:
-    """How two versions are compared (`stats`). ``effect_floor``: smaller changes are never alarms;
-    ``target_effect``: the change that must be found with probability ``power``."""
+    """How two versions are compared (`stats`). ``alpha``: chance of any false alarm among all cells ("holm"),
+    or share of false ones among the alarms ("bh"); ``screen``: cells with a p-value below it are run again;
+    ``effect_floor``: smaller changes are never alarms; ``target_effect``: what must be found with probability
+    ``power``; ``max_runs`` of each arm and stage."""
 
-    alpha: float = 0.01  # chance of any false alarm in the whole comparison ("holm"), or share of them ("bh")
+    alpha: float = 0.005
+    screen: float = 0.1
     effect_floor: float = 0.02
     target_effect: float = 0.05
     power: float = 0.9
@@ -82,8 +85,10 @@ class Regression:
     max_runs: int = 60
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < 0.5 or not 0.5 <= self.power < 1:
-            raise OptionError("regression: alpha is between 0 and 0.5, power from 0.5 to below 1")
+        if not 0 < self.alpha <= self.screen < 0.5 or not 0.5 <= self.power < 1:
+            raise OptionError(
+                "regression: alpha is above 0, screen from alpha to below 0.5, power from 0.5 to below 1"
+            )
         if not 0 <= self.effect_floor < self.target_effect:
             raise OptionError(
                 f"regression: effect_floor {self.effect_floor} must be below target_effect "

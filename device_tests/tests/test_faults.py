@@ -11,7 +11,11 @@ from lumavox.errors import OptionError
 from lumavox_matrix.cell import Culprit
 from lumavox_matrix.execute import execute
 from lumavox_matrix.faults import SIGNS, Fault, faults
+from lumavox_matrix.policy import Policy
+from lumavox_matrix.profile import profile
 from lumavox_matrix.result import Result
+from lumavox_matrix.seeded import SeededOutcome, Seen
+from lumavox_matrix.verdict import judge
 
 FAULTS = faults()
 
@@ -55,3 +59,12 @@ def test_an_unknown_key_of_a_fault_names_the_nearest(tmp_path):
     path.write_text('[[faults]]\nname = "x"\nwhat = "y"\ntask = "sr"\nculprit = "driver"\nsing = "FAIL"\n')
     with pytest.raises(OptionError, match=r"faults\[0\].*'sing'; did you mean 'sign'"):
         faults(path)
+
+
+def test_verdicts_catch_every_fault_and_name_the_right_culprit(results):
+    steady = profile("virtual-steady")
+    seen = [Seen(fault, judge(results[fault.name], steady, Policy())) for fault in FAULTS]
+    outcome = SeededOutcome(tuple(seen))
+    assert outcome.caught == 1.0, outcome.table()
+    assert outcome.right_culprit >= 0.95, outcome.table()
+    assert all(s.verdict.findings[0].evidence for s in seen)

@@ -163,7 +163,9 @@ async function detail(digest) {
   else parts.push(part("Time of a frame", make("p", {}, c.no_times)));
   if (c.loop) parts.push(part("Histogram", histogram(c.loop, c.deadline_us)));
   if (c.strip) parts.push(part("Frames", strip(c.strip)));
-  const points = (chunk.trends[D.slot[i]] || []).map(([began, p99, status, cell]) => ({ began, p99, status, cell, version: versionOf(byDigest.get(cell)) }));
+  const history = chunk.trends[D.slot[i]] || [];
+  const versions = versionsOf([...new Set(history.map((run) => byDigest.get(run[3])))]);
+  const points = history.map(([began, p99, status, cell]) => ({ began, p99, status, cell, version: versions.get(cell) }));
   const line = trend(points, D.names.status, digest);
   parts.push(part("Trend", line || make("p", {}, "No run of this place has times."), points.length ? make("details", {}, make("summary", {}, `${points.length} runs`),
     columnsOf(["when", "p99", "status", "versions"], points.map((p) => [new Date(p.began).toISOString().slice(0, 19), p.p99 ? ms(p.p99) : "–", D.names.status[p.status], p.version]))) : null));
@@ -179,7 +181,11 @@ async function detail(digest) {
   box.focus();
 }
 
-const versionOf = (i) => D.versioned.filter((axis) => D.names[axis].length > 1).map((axis) => value(axis, i).slice(0, 12)).join(" ") || "the same";
+// Of these cells only the versions in which they differ.
+function versionsOf(cells) {
+  const axes = D.versioned.filter((axis) => new Set(cells.map((i) => D[axis][i])).size > 1);
+  return new Map(cells.map((i) => [D.digest[i], axes.map((axis) => value(axis, i).slice(0, 12)).join(" ") || "one version"]));
+}
 
 // --- versions compared ------------------------------------------------------------------------------------
 
@@ -212,13 +218,14 @@ function compare(now, cells) {
 const moments = (i) => (D.runs[i] ? { n: D.runs[i], mean: D.mean[i], sd: D.sd[i] } : null);
 
 function verdictOf(x, y, test, slower, faster) {
-  const passed = (i) => value("status", i) === "PASS";
+  const passed = (i) => value("status", i) === "PASS", silent = (i) => ["ERROR", "MISS"].includes(value("status", i));
   let rank = 9, what = "same";
   if (D.output[x] && D.output[y] && D.output[x] !== D.output[y]) [rank, what] = [4, "other output"];
   if (test && faster <= 0.01 && test.ratio < 0.98) [rank, what] = [3, "faster"];
   if (passed(y) && !passed(x)) [rank, what] = [2, "mended"];
   if (test && slower <= 0.01 && test.ratio > 1.02) [rank, what] = [1, "slower"];
-  if (passed(x) && !passed(y)) [rank, what] = [0, "broken"];
+  if (passed(x) && silent(y)) [rank, what] = [2, "silent"];
+  if (passed(x) && value("status", y) === "FAIL") [rank, what] = [0, "broken"];
   return { rank, row: () => make("tr", {}, make("td", {}, what),
     make("td", {}, make("a", { href: address({ cell: D.digest[y], view: null }) }, [value("soc", y), value("model", y), value("precision", y), value("preset", y), value("engine", y)].join(" · "))),
     make("td", { class: statusClass(x) }, value("status", x)), make("td", { class: statusClass(y) }, value("status", y)),
