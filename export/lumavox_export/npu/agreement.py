@@ -94,6 +94,11 @@ def example(network: Network) -> dict[str, NDArray[Any]]:
     return dict(_calls(network)[0][-1])
 
 
+def samples(network: Network) -> Sequence[Arrays]:
+    """Inputs of calls as the network meets them, states included: calibration data for tools that want some."""
+    return _calls(network)[0]
+
+
 def _decibel(task: str, value: NDArray[Any], truth: NDArray[Any]) -> float:
     if task == "sr":
         return float(psnr(255 * value[None], 255 * np.clip(truth, 0, 1)[None]))

@@ -2,11 +2,11 @@
 
     drawn, arrays = portable(graph, plan)      # for JSON and for .npz
 
-``drawn["ops"]`` are operators in order: "kind", "output", "inputs" and what the kind needs; paddings are zeros
-before and after along height and width. ``arrays`` hold "<output>/weight" (outputs, kernel_h, kernel_w, inputs
-/ groups) and "<output>/bias" of convolutions, and "<output>/value" of constants. With a plan they are the
-integers of every written file, ``drawn["tensors"]`` has [scale, zero point] by tensor and "<output>/scale"
-the weight's scale per output channel (the bias's is that times the input's).
+``drawn["ops"]`` are operators in order: "kind", "output", "inputs" and what the kind needs; paddings are
+zeros before and after along height and width. ``arrays`` hold "<output>/weight" (outputs, kernel_h,
+kernel_w, inputs / groups) and "<output>/bias" of convolutions, and "<output>/value" of constants. With a
+plan they are the integers of every written file, ``drawn["tensors"]`` has [scale, zero point] by tensor and
+"<output>/scale" the weight's scale per output channel (the bias's is that times the input's).
 """
 
 from __future__ import annotations
