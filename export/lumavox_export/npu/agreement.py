@@ -95,7 +95,7 @@ def example(network: Network) -> dict[str, NDArray[Any]]:
 
 
 def samples(network: Network) -> Sequence[Arrays]:
-    """Inputs of calls as the network meets them, states included: calibration data for tools that want some."""
+    """Inputs of calls as the network meets them, states included, for tools that calibrate themselves."""
     return _calls(network)[0]
 
 
