@@ -14,7 +14,7 @@ from .evidence import Evidence
 from .judged import Judged
 from .policy import Policy
 from .profile import ChipsetProfile
-from .rules import nodes_of
+from .rules.proofs import nodes_of
 
 __all__ = ["details"]
 

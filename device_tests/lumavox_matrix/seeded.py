@@ -1,4 +1,4 @@
-"""``caught``: are the seeded faults found, and is the right culprit named? The matrix's own test.
+"""``run_seeded``: are the seeded faults found, and is the right culprit named? The matrix's own test.
 
 Every fault of ``device_tests/faults.toml`` is put into a virtual device, run and judged; so are devices in
 order, which must pass.

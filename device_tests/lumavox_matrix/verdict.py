@@ -22,10 +22,14 @@ from .policy import Policy
 from .presets import preset
 from .profile import ChipsetProfile
 from .result import Result
-from .rules import RULES, nodes_of
+from .rules import RULES
+from .rules.proofs import nodes_of
 from .tiers import TIERS, frames_for_percentile, provable_percentile
 
 __all__ = ["Delegation", "Validity", "Verdict", "combine", "judge"]
+
+
+MOST_LATE = 50
 
 
 class Validity(str, enum.Enum):
@@ -100,7 +104,7 @@ def judge(result: Result, chipset: ChipsetProfile | None, policy: Policy) -> Ver
         culprit=first.culprit if first else None,
         rule=first.rule if first else None,
         findings=findings,
-        proven_percentile=_provable(evidence.units) if evidence.times_count else None,
+        proven_percentile=_proven(evidence),
     )
     return _with_gap(made, chipset)
 
@@ -153,7 +157,7 @@ def _validity(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Validity
         return Validity.SEMIVALID, f"{units} units; p{claim:g} in time needs {needed}"
     if not evidence.times_count:
         return Validity.VALID, "numbers and order; times of an emulator are not judged"
-    return Validity.VALID, f"{units} units prove p{_provable(units):g}"
+    return Validity.VALID, f"{units} units, enough for a claim of p{_provable(units):g}"
 
 
 def _delegation(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Delegation, str]:
@@ -189,3 +193,11 @@ def _with_gap(verdict: Verdict, chipset: ChipsetProfile | None) -> Verdict:
 
 _needed = functools.cache(frames_for_percentile)
 _provable = functools.cache(provable_percentile)
+
+
+def _proven(evidence: Evidence) -> float | None:
+    """The percentile that this run itself proves to be in time, with the late frames that it has."""
+    late = max(1, evidence.late_frames)
+    if not evidence.times_count or late > MOST_LATE:
+        return None
+    return _provable(evidence.units, late)

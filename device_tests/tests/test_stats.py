@@ -8,7 +8,7 @@ import types
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumavox.errors import OptionError
@@ -36,6 +36,7 @@ def arms(n: int, effect: float, seed: int, sd: float = 0.036) -> Arms:
     return Arms(tuple(map(float, a)), tuple(map(float, b)))
 
 
+@settings(deadline=None)  # the first call fills caches
 @given(st.integers(0, 10_000), st.integers(3, 30), st.floats(-0.2, 0.2))
 def test_welch_is_scipys(seed, n, effect):
     cell = arms(n, effect, seed)

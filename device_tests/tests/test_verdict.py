@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import synthetic
@@ -17,7 +17,7 @@ from lumavox_matrix.judged import judge_all
 from lumavox_matrix.policy import Policy, Quality, Timing
 from lumavox_matrix.profile import KnownGap, profile
 from lumavox_matrix.result import Outcome, Result
-from lumavox_matrix.rules import delta_psnr_db, share_is_above
+from lumavox_matrix.rules.proofs import delta_psnr_db, share_is_above
 from lumavox_matrix.runner.record import Memory, Observation, Phase, Record
 from lumavox_matrix.verdict import Delegation, Validity, Verdict, combine, judge
 
@@ -159,6 +159,11 @@ def test_late_frames_fail_and_are_of_whom_took_the_time():
     assert (found.culprit, found.rule) == (Culprit.DRIVER, "deadline")
 
 
+def test_a_percentile_is_proven_by_frames_that_were_in_time_only():
+    assert verdict(loop_us=((260, 299), (300, 1)), loop_max_us=104_000.0).proven_percentile == 95.0
+    assert verdict(loop_us=((260, 280), (300, 20)), loop_max_us=104_000.0).proven_percentile is None
+
+
 def test_one_late_frame_of_three_hundred_is_within_one_in_three_hundred():
     late = {"loop_us": ((260, 299), (300, 1)), "loop_max_us": 104_000.0}
     assert verdict(**late).status is Status.PASS
@@ -191,6 +196,7 @@ def test_a_slow_start_is_the_drivers_if_loading_takes_it():
         assert (found.rule, found.culprit) == ("start_up", culprit)
 
 
+@settings(deadline=None)  # the first call imports scipy
 @given(st.integers(0, 60), st.integers(1, 2000))
 def test_a_share_is_above_its_limit_exactly_where_the_binomial_test_says_so(count, of):
     stats = pytest.importorskip("scipy.stats")

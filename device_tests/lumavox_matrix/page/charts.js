@@ -21,7 +21,7 @@ const bucketUs = (bucket) => 2 ** (bucket / 18);
 
 // Counts in buckets of 2^(1/18) us, on a logarithmic axis; a line at the deadline.
 function histogram(buckets, deadlineUs) {
-  const first = buckets[0][0] - 2, last = Math.max(buckets[buckets.length - 1][0] + 3, 18 * Math.log2(deadlineUs) + 3);
+  const first = Math.min(buckets[0][0], Math.floor(18 * Math.log2(deadlineUs))) - 2, last = Math.max(buckets[buckets.length - 1][0] + 3, 18 * Math.log2(deadlineUs) + 3);
   const most = Math.max(...buckets.map((b) => Math.log10(b[1] + 1)));
   const x = (bucket) => 10 + 580 * (bucket - first) / (last - first);
   const total = buckets.reduce((sum, b) => sum + b[1], 0);
