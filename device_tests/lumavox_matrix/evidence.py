@@ -21,6 +21,7 @@ from .presets import HOP_S, preset
 from .profile import ChipsetProfile, EngineSupport
 from .result import Result
 from .runner.record import Observation, Record
+from .tiers import TIERS
 
 __all__ = ["Evidence", "Finding", "late_in", "p99_us"]
 
@@ -80,6 +81,13 @@ class Evidence:
     def times_count(self) -> bool:
         """Whether durations say something about the device: never under an emulator."""
         return self.result.rung.times_are_latencies
+
+    @property
+    def deadlines_count(self) -> bool:
+        """Whether frames came as in a player: paced, or by a scripted clock. What is taken as fast as
+        a busy machine can proves order and numbers only."""
+        paced = self.result.tier in TIERS and TIERS[self.result.tier].paced
+        return self.times_count and (paced or (self.record is not None and self.record.clock == "scripted"))
 
     @property
     def deadline_us(self) -> float:

@@ -198,6 +198,6 @@ _provable = functools.cache(provable_percentile)
 def _proven(evidence: Evidence) -> float | None:
     """The percentile that this run itself proves to be in time, with the late frames that it has."""
     late = max(1, evidence.late_frames)
-    if not evidence.times_count or late > MOST_LATE:
+    if not evidence.deadlines_count or late > MOST_LATE:
         return None
     return _provable(evidence.units, late)

@@ -182,6 +182,13 @@ def test_times_of_an_emulator_are_never_judged():
     assert (found.status, found.proven_percentile) == (Status.PASS, None)
 
 
+def test_deadlines_are_judged_where_frames_are_paced_or_the_clock_is_scripted():
+    slow = synthetic.histogram(60_000.0, 2)
+    times = {"loop_us": slow.buckets(), "loop_max_us": slow.max_us}
+    assert verdict(result={"tier": "glance"}, **times).status is Status.PASS
+    assert verdict(result={"tier": "glance"}, clock="scripted", **times).rule == "deadline"
+
+
 def test_a_chip_that_throttles_fails_at_its_last_minute():
     found = verdict(minutes_p99_us=(10_000.0, 11_000.0, 14_000.0))
     assert (found.rule, found.culprit) == ("sustained", Culprit.DRIVER)

@@ -59,9 +59,10 @@ function heat(cells) {
     const soc = D.soc[i], model = D.model[i], key = soc + " " + model;
     socs.add(soc); models.add(model);
     let group = groups.get(key);
-    if (!group) groups.set(key, group = { worst: D.status[i], counts: {}, rungs: {}, green: true });
+    if (!group) groups.set(key, group = { worst: D.status[i], counts: {}, known: {}, rungs: {}, green: true });
     group.worst = Math.min(group.worst, D.status[i]);
     group.counts[D.status[i]] = (group.counts[D.status[i]] || 0) + 1;
+    if (value("gap", i) === "known") group.known[D.status[i]] = (group.known[D.status[i]] || 0) + 1;
     group.rungs[D.rung[i]] = (group.rungs[D.rung[i]] || 0) + 1;
     group.green = group.green && Boolean(D.green[i]);
   }
@@ -80,11 +81,12 @@ function field(group, soc, model) {
   const status = D.names.status[group.worst], total = Object.values(group.counts).reduce((a, b) => a + b, 0);
   const doubt = status === "PASS" && !group.green;
   const rungs = Object.keys(group.rungs).map((r) => `${group.rungs[r]} ${D.names.rung[r]}`).join(", ");
-  const told = group.counts[group.worst] === total ? `${status} ${total}` : `${status} ${group.counts[group.worst]} of ${total}`;
+  const known = group.known[group.worst] === group.counts[group.worst] && status !== "PASS";
+  const told = `${status} ${group.counts[group.worst]}` + (group.counts[group.worst] === total ? "" : ` of ${total}`) + (known ? ", known" : "");
   const link = make("a", { href: address({ soc: D.names.soc[soc], model: D.names.model[model], cell: null }), tabindex: "-1" },
     told + (doubt ? " *" : ""), make("small", {}, rungs));
   link.setAttribute("aria-label", `${D.names.soc[soc]}, ${D.names.model[model]}: ${told}${doubt ? ", not all proven" : ""}; ${rungs}`);
-  return make("td", { class: doubt ? "doubt" : status, role: "gridcell" }, link);
+  return make("td", { class: doubt ? "doubt" : known ? "known" : status, role: "gridcell" }, link);
 }
 
 function arrows(event) {

@@ -25,7 +25,7 @@ JUDGED_BY_NAME = {
 def deadline(e: Evidence) -> Iterator[Finding]:
     """Too many frames are late, beyond doubt."""
     record, timing = e.record, e.policy.timing
-    if record is None or not e.times_count or not e.units:
+    if record is None or not e.deadlines_count or not e.units:
         return
     late, units = e.late_frames, e.units
     if not late or not share_is_above(late, units, timing.late_share, timing.confidence):
@@ -56,7 +56,7 @@ def start_up(e: Evidence) -> Iterator[Finding]:
     first_ms = telemetry.first_frame_ms if telemetry else None
     budget = e.chipset.budgets.init_ms if e.chipset else None
     gate = e.failed("start_up_delay")
-    if first_ms is None or not e.times_count:
+    if first_ms is None or not e.deadlines_count:
         return
     limit = min(
         [b.value for b in (budget,) if b] + [g.limit for g in (gate,) if g and g.limit], default=math.inf
