@@ -39,6 +39,10 @@ def network_of(graph: Graph, task: str) -> Network:
 MODELS = ("picture", "sound")
 NETWORKS = {"picture": network_of(picture_graph(), "sr"), "sound": network_of(sound_graph(), "de")}
 EACH = pytest.mark.parametrize(("target", "family"), ALL, ids=[target.name for target, _ in ALL])
+EACH_COMPILES = pytest.mark.parametrize(  # compilers of isolated environments take up to a minute each
+    ("target", "family"),
+    [pytest.param(t, f, marks=[pytest.mark.slow] if t.environment else [], id=t.name) for t, f in ALL],
+)
 
 
 @EACH
@@ -73,7 +77,7 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> Compiler:
     return Compiler(Cache(tmp_path_factory.mktemp("cache")), Environments.default(), timeout_s=300)
 
 
-@EACH
+@EACH_COMPILES
 @pytest.mark.parametrize("model", MODELS)
 def test_a_usable_target_compiles_and_tells_all_figures_or_why_not(
     target: Target, family: Family, model: str, compiler: Compiler
