@@ -18,7 +18,7 @@ from lumavox_export.errors import StageError
 from lumavox_export.machine import Machine
 from lumavox_export.ranks import Batch, Ranks
 from lumavox_export.stopping import Stopped
-from training_runs import Optimizer, batch, doubles, forked, run
+from training_runs import Optimizer, batch, doubles, run, started
 
 RECIPE = """
 id = "sr/tiny"
@@ -63,7 +63,7 @@ def test_two_processes_take_the_steps_of_a_single_one(tmp_path: Path) -> None:
             run(tmp_path / "two" / optimizer, optimizer, machine=machine, batch=doubles)
         machine.ranks.leave()
 
-    found = forked(both, 2, tmp_path)
+    found = started(both, 2, tmp_path)
     assert [code for code, _ in found] == [0, 0], found
     for optimizer in optimizers:
         one, two = (_losses(tmp_path / n / optimizer) for n in ("one", "two"))
@@ -84,7 +84,7 @@ def test_a_process_whose_partner_died_says_so(tmp_path: Path) -> None:
             run(tmp_path / "two", "adamw", machine=machine, batch=batch if machine.ranks.first else dies)
         print(error.value)
 
-    (code, said), (died, _) = forked(trained, 2, tmp_path)
+    (code, said), (died, _) = started(trained, 2, tmp_path)
     assert died == 9 and code == 0
     assert "process 0 of 2: another one has ended or cannot be reached" in said and "--resume" in said
 
@@ -100,7 +100,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path: Path) -
         with pytest.raises(Stopped):
             run(tmp_path / "two", "adamw", machine=machine, batch=batch if machine.ranks.first else signalled)
 
-    assert [code for code, _ in forked(trained, 2, tmp_path)] == [0, 0]
+    assert [code for code, _ in started(trained, 2, tmp_path)] == [0, 0]
     step = torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)["step"]
     assert 1 <= step <= 12 and len(_losses(tmp_path / "two")) == step
 
@@ -113,7 +113,7 @@ def test_the_command_in_two_processes_makes_the_artifact_of_a_single_one(tmp_pat
     common += [word for option, name in places.items() for word in (option, str(tmp_path / name))]
     for name, count in (("two", 2), ("one", 1)):
         command = [*common, "--out", str(tmp_path / name)]
-        found = forked(lambda command=command: main(command), count, tmp_path)  # type: ignore[misc]
+        found = started(lambda command=command: main(command), count, tmp_path)  # type: ignore[misc]
         assert [code for code, _ in found] == [0] * count, found
         assert "quantize is in" in found[0][1]
         assert all(not said for _, said in found[1:])

@@ -19,7 +19,7 @@ from lumavox_export.machine import Machine, Network
 from lumavox_export.ranks import Batch
 from lumavox_export.stopping import Stopped
 from lumavox_export.training import Schedule, fit
-from training_runs import Optimizer, batch, forked, fresh, loss, run, schedule
+from training_runs import Optimizer, batch, fresh, loss, run, schedule, started
 
 
 def _entries(folder: Path) -> list[dict[str, float]]:
@@ -62,7 +62,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(t
         with patch("torch.save", half):
             run(folder, "adamw")
 
-    assert forked(killed, 1, tmp_path)[0][0] == -signal.SIGKILL
+    assert started(killed, 1, tmp_path)[0][0] == -signal.SIGKILL
     assert (folder / "checkpoint.partial").stat().st_size == 1000
     assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == 4
     assert _same(whole, run(folder, "adamw", resume=True))
@@ -77,7 +77,7 @@ def test_a_run_killed_at_any_moment_goes_on_as_if_nothing_had_happened(tmp_path:
         run(folder, "soap", resume=True, loss=lambda n, rows: (time.sleep(0.005), loss(n, rows))[1])
 
     signal_before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    codes = [forked(functools.partial(killed, after), 1, tmp_path)[0][0] for after in (0.15, 0.25, 0.2)]
+    codes = [started(functools.partial(killed, after), 1, tmp_path)[0][0] for after in (0.15, 0.25, 0.2)]
     signal.signal(signal.SIGALRM, signal_before)
     assert -signal.SIGALRM in codes
     assert _same(whole, run(folder, "soap", resume=True))

@@ -1,4 +1,4 @@
-"""A small training run, alone, or forked into processes of its own (torch need not be imported again)."""
+"""A small training run, alone, or started into processes of its own (torch need not be imported again)."""
 
 import multiprocessing
 import os
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import cloudpickle
 import torch
 from torch import nn
 
@@ -48,14 +49,17 @@ def run(folder: Path, optimizer: Optimizer, **options: Any) -> dict[str, torch.T
     return fit(module, schedule=schedule(optimizer), out_dir=folder, **options)
 
 
-def forked(work: Callable[[], object], count: int, folder: Path) -> list[tuple[int, str]]:
-    """Exit code and output of ``count`` processes with torchrun's environment; minus a signal's number."""
+def started(work: Callable[[], object], count: int, folder: Path) -> list[tuple[int, str]]:
+    """Exit code and output of ``count`` processes with torchrun's environment; minus a signal's number.
+
+    They are fresh ones: a copy of a process in which torch has run may wait for ever for threads it lacks.
+    """
     folder.mkdir(exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    context = multiprocessing.get_context("fork")
-    ranks = [context.Process(target=_work, args=(work, r, count, port, folder)) for r in range(count)]
+    context, sent = multiprocessing.get_context("spawn"), cloudpickle.dumps(work)
+    ranks = [context.Process(target=_work, args=(sent, r, count, port, folder)) for r in range(count)]
     for rank in ranks:
         rank.start()
     for rank in ranks:
@@ -63,9 +67,9 @@ def forked(work: Callable[[], object], count: int, folder: Path) -> list[tuple[i
     return [(rank.exitcode, (folder / f"said{r}").read_text()) for r, rank in enumerate(ranks)]  # type: ignore[misc]
 
 
-def _work(work: Callable[[], object], rank: int, count: int, port: str, folder: Path) -> None:
+def _work(sent: bytes, rank: int, count: int, port: str, folder: Path) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
     os.environ |= {"LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     with (folder / f"said{rank}").open("w", buffering=1) as said:
         sys.stdout = sys.stderr = said
-        sys.exit(work())  # type: ignore[arg-type]
+        sys.exit(cloudpickle.loads(sent)())
