@@ -1,8 +1,8 @@
 """Rockchip RK3588 and RK3576 by rknn-toolkit2, in an isolated environment.
 
-The toolkit takes over the scales of activations of a QDQ file: that is how a network's own quantization gets
-there. Weights it quantizes itself: real ones by largest / 127, which gives our integers back, while quantized
-ones it reads as if 128 / 127 wider and rounds them a second time; so they go there as real numbers.
+The toolkit takes over the scales of a QDQ file: that is how a network's own quantization gets there. Weights
+whose zero points are all 0 it takes for 128 / 127 wider and rounds a second time, which costs more than 1 dB;
+so one channel of each has the zero point -1 (`with_marked_weights`), and all come out as our integers.
 It stumbles over networks whose inner tensors are outputs too; those it quantizes on its own, from the float
 file and calibration calls of the reference, and the notes say so. Float networks are computed in float16.
 
@@ -48,7 +48,9 @@ _FILES: Mapping[str, tuple[str, ...]] = {
 _NO_REASON = "the compiler's choice; it gives no reason"
 _KINDS = ("Conv2D", "DepthwiseConv2D", "Constant", "Add", "Mul", "Concat", "Sigmoid", "DepthToSpace")
 _LOG_MARK = re.compile(r"^D RKNN: \[[\d:.]+\] ", re.MULTILINE)
-_LAYER = re.compile(r"^\d+ +(\w+) +\w+ +(NPU|CPU) .*? (\d+)/(\d+)/(\d+) +\d+ +(\S+)", re.MULTILINE)
+_LAYER = re.compile(  # kind, unit, cycles in total; some platforms have a column of sparseness in between
+    r"^\d+ +(\w+) +\w+ +(NPU|CPU) .*? \d+/\d+/(\d+) +(?:\d+% +)?\d+ +(\S+)", re.MULTILINE
+)
 _MEMORY = re.compile(r"Total (?:Internal|Weight) Memory Size: ([\d.]+)KB")
 _ACCURACY = re.compile(r"^\[\w+\] (\S+) +(\d\.\d+) \|", re.MULTILINE)  # layer, cosine with all before it
 _ACCURACY_SIZE = 1 << 19  # elements of the largest tensor; accuracy does not depend on the size, time does
@@ -79,8 +81,8 @@ def _target(platform: str, mhz: int, cores: int) -> Rockchip:
     )
 
 
-# The highest NPU clocks of Rockchip's own device trees.
-TARGETS: tuple[Rockchip, ...] = (_target("rk3588", 1000, 3), _target("rk3576", 950, 2))
+# 1 GHz is the RK3588's highest NPU clock; the RK3576's is taken to be the same, so that cycles compare.
+TARGETS: tuple[Rockchip, ...] = (_target("rk3588", 1000, 3), _target("rk3576", 1000, 2))
 
 
 def availability(target: Target, environments: Environments) -> Availability:
@@ -165,30 +167,25 @@ def layers(said: str) -> tuple[Layer, ...]:
     rows = _LAYER.findall(tables[-1])
     return tuple(
         Layer(kind, unit, int(total), name)
-        for kind, unit, _, _, total, name in rows
+        for kind, unit, total, name in rows
         if kind not in ("InputOperator", "OutputOperator")
     )
 
 
-def with_real_parameters(data: bytes) -> bytes:
-    """A QDQ file whose weights and biases are float32, activations as they were."""
+def with_marked_weights(data: bytes) -> bytes:
+    """A QDQ file with the same real weights, where the channel of the smallest step has the zero point -1."""
     model = onnx.load_from_string(data)
     kept = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes, real = [], []
     for node in model.graph.node:
-        if node.op_type == "DequantizeLinear" and node.attribute and all(n in kept for n in node.input):
-            q, scales = (numpy_helper.to_array(kept[n]).astype(np.float64) for n in node.input[:2])
-            value = q * scales.reshape(-1, *[1] * (q.ndim - 1))
-            real.append(numpy_helper.from_array(value.astype(np.float32), node.output[0]))
-            for name in node.input:
-                del kept[name]
-        else:
-            nodes.append(node)
-    for field, values in ((model.graph.node, nodes), (model.graph.initializer, [*kept.values(), *real])):
-        values = list(values)
-        del field[:]
-        field.extend(values)
-    onnx.checker.check_model(model, full_check=True)
+        if node.op_type != "DequantizeLinear" or node.input[0] not in kept or not node.attribute:
+            continue
+        q, scales, zeros = (numpy_helper.to_array(kept[name]).copy() for name in node.input)
+        if q.dtype == np.int8:  # weights are in -127..127
+            channel = int(scales.argmin())
+            q[channel] -= 1
+            zeros[channel] = -1
+            for name, value in ((node.input[0], q), (node.input[2], zeros)):
+                kept[name].CopyFrom(numpy_helper.from_array(value, name))
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -204,7 +201,7 @@ def _write(network: Network, folder: Path) -> list[str]:
     if plan is None:
         (folder / _FILES["float"][0]).write_bytes(network.onnx())
         return ["float"]
-    (folder / _FILES["plan"][0]).write_bytes(with_real_parameters(network.onnx()))
+    (folder / _FILES["plan"][0]).write_bytes(with_marked_weights(network.onnx()))
     if floating is None:
         return ["plan"]
     model, calibration = _FILES["toolkit"]
@@ -260,7 +257,7 @@ def _layer_note(target: Rockchip, job: Job, values: Mapping[str, Any]) -> tuple[
             if op.inputs:
                 cut = Graph(graph.inputs, graph.ops[:count], (Port(op.output, graph.shapes[op.output]),))
                 part = Path(name) / f"{count}.onnx"
-                part.write_bytes(with_real_parameters(dataclasses.replace(network, graph=cut).onnx()))
+                part.write_bytes(with_marked_weights(dataclasses.replace(network, graph=cut).onnx()))
                 ways.append({"scales": "plan", "files": [str(part)], "output": op.output})
         request = _request(target, network, [], Path(name)) | {"command": "layers", "ways": ways}
         found = call(job, _ENVIRONMENT, request, [_nchw(feed)], keep_log=False).outputs[0]
