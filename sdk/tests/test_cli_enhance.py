@@ -126,7 +126,8 @@ def test_an_interrupt_leaves_nothing_behind(
     folder.mkdir()
     source = make_clip(folder / "in.mp4", Clip(pts=tuple(range(1500)), seconds=0.3))
     code = (
-        f"import sys; sys.path[:0] = [{str(SDK)!r}]\n"
+        f"import signal, sys; sys.path[:0] = [{str(SDK)!r}]\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in background jobs\n"
         "from lumavox.signing import TrustedKeys\n"
         f"key = TrustedKeys.of({bundles.signing_key().public_pem()!r})\n"
         "TrustedKeys.shipped = classmethod(lambda cls: key)\n"
