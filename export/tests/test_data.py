@@ -12,7 +12,7 @@ from lumavox_export.data.debug import make_debug_data
 from lumavox_export.data.manifest import Dataset
 from lumavox_export.data.mixer import Mixer, MixSettings
 from lumavox_export.data.sound_bank import SoundBank
-from lumavox_export.data.sr_pairs import Pairs, PairSettings, pairs
+from lumavox_export.data.sr_pairs import Pairs, PairSettings, detail, pairs
 from lumavox_export.resize import resize
 
 
@@ -53,6 +53,22 @@ def test_batches_depend_on_the_seed_alone_and_both_halves_show_the_same_place(cl
     means = high.reshape(8, 24, 2, 24, 2).mean((2, 4))
     error = np.abs(means[:, 4:-4, 4:-4] - low[:, 4:-4, 4:-4]).mean((1, 2))
     assert np.all(error < 8)
+
+
+def test_of_several_candidates_the_crop_with_the_most_detail_is_kept(clean: Pairs) -> None:
+    _, all_high = clean.batch(np.random.default_rng(7), 12, 24)
+    low, high = clean.batch(np.random.default_rng(7), 4, 24, candidates=3)
+    assert low.shape == (4, 24, 24)
+    for kept, drawn in zip(high, all_high.reshape(4, 3, 48, 48), strict=True):
+        assert detail(kept[None])[0] == detail(drawn).max()
+
+
+def test_smaller_views_add_each_picture_again_reduced(root: Path, clean: Pairs) -> None:
+    more = pairs(PairSettings(smaller_views=2), 2, [_dataset(root, "pictures")], root / "cache")
+    assert len(more.items) == 3 * len(clean.items)
+    for low, high in more.items:
+        assert high.shape == (2 * low.shape[0], 2 * low.shape[1])
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(clean.items, more.items[::3], strict=True))
 
 
 @pytest.mark.parametrize("content", ["clean", "streamed"])

@@ -49,6 +49,9 @@ class PairSettings:
     view_width: int = 352
     blur_share: float = 0.0  # of the pans: out of focus, so that soft pictures are left soft
     clip_reduction: float = 2.0  # clips were encoded before: reduced, they hide it
+    smaller_views: int = (
+        0  # "clean": every picture that often again, reduced to 0.45..0.8: sharper than a lens
+    )
     seed: int = 1
 
 
@@ -79,11 +82,18 @@ class Pairs:
         sizes = np.array([lr.size for lr, _ in self.items], float)
         self._weights = np.cumsum(sizes / sizes.sum())
 
-    def batch(self, rng: np.random.Generator, size: int, patch: int) -> tuple[Luma, Luma]:
+    def batch(
+        self, rng: np.random.Generator, size: int, patch: int, candidates: int = 1
+    ) -> tuple[Luma, Luma]:
         """Random crops, flipped and turned: ``(size, patch, patch)`` low, ``scale`` times that high.
 
-        At a scale of n/d they begin at multiples of d, where low and high resolution meet.
+        At a scale of n/d they begin at multiples of d, where low and high resolution meet. Of every
+        ``candidates`` successive crops the one with the most detail is kept: sky teaches little.
         """
+        if candidates > 1:
+            lows, highs = self.batch(rng, size * candidates, patch)
+            best = detail(highs).reshape(size, candidates).argmax(1) + np.arange(size) * candidates
+            return lows[best], highs[best]
         grid = self.scale.denominator
         high_patch = int(patch * self.scale)
         lows = np.empty((size, patch, patch), np.uint8)
@@ -98,6 +108,13 @@ class Pairs:
             lows[i] = np.rot90(low[:, ::-1] if flip else low, turns)
             highs[i] = np.rot90(high[:, ::-1] if flip else high, turns)
         return lows, highs
+
+
+def detail(pictures: Luma) -> NDArray[np.float32]:
+    """Mean absolute step from pixel to pixel, both ways: ``(n, height, width)`` to ``(n,)``."""
+    values = pictures.astype(np.float32)
+    down, right = np.abs(np.diff(values, axis=1)), np.abs(np.diff(values, axis=2))
+    return np.asarray(down.mean((1, 2)) + right.mean((1, 2)), np.float32)
 
 
 def whole(hr: NDArray[np.float32], scale: float, cells: int = 1) -> NDArray[np.float32]:
@@ -170,10 +187,18 @@ def _make(settings: PairSettings, scale: float, datasets: Sequence[Dataset]) -> 
             hr = whole(picture, scale)
             if settings.content == "clean":
                 yield reduce(hr, scale, "bicubic"), np.rint(hr).astype(np.uint8)
+                for _ in range(settings.smaller_views):
+                    yield _smaller(hr, scale, float(rng.uniform(0.45, 0.8)))
                 continue
             for _ in range(settings.views):
                 soft = rng.random() < settings.blur_share
                 yield from _streamed(settings, scale, _defocused(hr, rng) if soft else hr, rng)
+
+
+def _smaller(hr: NDArray[np.float32], scale: float, share: float) -> tuple[Luma, Luma]:
+    size = (max(128, round(hr.shape[0] * share)), max(128, round(hr.shape[1] * share)))
+    small = whole(np.clip(resize(hr, size, "bicubic"), 0, 255), scale)
+    return reduce(small, scale, "bicubic"), np.rint(small).astype(np.uint8)
 
 
 def _defocused(hr: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ class Data:
     batch: int = 16
     loss: Literal["l1", "l2"] = "l1"  # l2 for material where much cannot be restored
     patch: int = 40  # low-resolution pixels; 32-40 is quickest on CPUs
+    candidates: int = 1  # crops drawn for every one that is kept, the one with the most detail
     pairs: PairSettings = field(default_factory=PairSettings)
 
 
@@ -54,7 +55,7 @@ class Material:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Low and high resolution luma bytes of a step, ``(batch, 1, height, width)``."""
         rng = np.random.default_rng([self.seed, step])
-        low, high = self.pairs.batch(rng, self.data.batch, self.data.patch)
+        low, high = self.pairs.batch(rng, self.data.batch, self.data.patch, self.data.candidates)
         return torch.from_numpy(low)[:, None], torch.from_numpy(high)[:, None]
 
     def loss(
