@@ -27,6 +27,7 @@ from .links import LinkError, open_link
 from .plan import PlannedCell
 from .presets import preset
 from .profile import profile
+from .reference import reference_db
 from .result import SCHEMA, Outcome, Result, first_status
 from .runner import job as jobs
 from .runner.job import Gates, Job, RuntimeFaults
@@ -137,6 +138,7 @@ def job_for(
         # The runtime waits for a late call in real time, which a scripted clock does not have.
         deadline_ms=chipset.budgets.deadline_of(cell.preset) if tier.paced and not scripted else None,
         reference_variant=planned.reference_variant,
+        reference_db=reference_db(planned.model, planned.variant),
         allow_unsigned=planned.model.virtual,
         gates=gates or (Gates() if tier.paced else Gates(missing_middle=0)),
         faults=(seeded or Seeded()).runtime,

@@ -29,6 +29,8 @@ SIGNS = {
     "reference_max_diff": "an exact engine differs from the reference",
     "golden_matches": "an exact engine is not at its golden vector, if within its tolerance",
     "mem_peak_kb": "more memory than the budget",
+    "delta_psnr_y_mean": "the picture is further from the truth than the reference's",
+    "delta_si_sdr": "the dialog is further from the truth than the reference's",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lumavox.telemetry import Histogram
 from lumavox_matrix.cell import Cell
 from lumavox_matrix.lab import devices
@@ -54,6 +56,8 @@ def signs_of(result: Result) -> set[str]:
         reference = Histogram.of(record.reference_us, record.reference_max_us or 0.0)
         if engine.percentile(50) * 1.3 > reference.percentile(50):
             signs.add("reference_us")
+    floors = {"delta_psnr_y_mean": 0.2, "delta_si_sdr": 0.2}
+    signs |= {o.name for o in record.observations if (o.value or 0.0) > floors.get(o.name, math.inf)}
     nodes = record.observation("nodes_on_accelerator")
     if nodes is not None and nodes.value != nodes.limit:
         signs.add("nodes_on_accelerator")

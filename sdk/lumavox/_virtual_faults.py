@@ -44,6 +44,8 @@ class Faults:
     off_by_one_from: int | None = None  # one step too high in about 1 % of the outputs
     wrap_from: int | None = None  # steps of `wrap_offset` are added and wrap around, as without a clamp
     wrap_offset: int = 64
+    noise_from: int | None = None  # up to `noise_steps` steps too high or too low, the same in every call
+    noise_steps: int = 12
     seam_from: int | None = None  # the right half is `seam_steps` steps higher
     seam_steps: int = 12
     stale_at: tuple[int, ...] = ()  # give what the call before gave
@@ -113,6 +115,9 @@ class Disturbance:
         if _since(faults.off_by_one_from, call):
             flat = out.reshape(-1)[::_OFF_BY_ONE_STRIDE]
             flat[...] = _raised(flat, 1)
+        if _since(faults.noise_from, call):
+            pattern = np.random.default_rng(faults.seed).uniform(-1.0, 1.0, out.shape)
+            out[...] = _raised(out, np.rint(faults.noise_steps * pattern).astype(np.int32))
         if _since(faults.wrap_from, call) and out.dtype.kind in "iu":
             np.add(out, np.array(faults.wrap_offset).astype(out.dtype), out=out)  # wraps around
         if _since(faults.seam_from, call) and out.ndim == 4:
@@ -137,9 +142,9 @@ def _since(start: int | None, call: int) -> bool:
     return start is not None and call >= start
 
 
-def _raised(values: np.ndarray, steps: int) -> np.ndarray:
+def _raised(values: np.ndarray, steps: int | np.ndarray) -> np.ndarray:
     """The values some steps higher, without wrapping; floats count steps of 1/255."""
     if values.dtype.kind == "f":
-        return np.asarray(values + np.float32(steps / 255), values.dtype)
+        return np.asarray(values + np.float32(1 / 255) * np.float32(steps), values.dtype)
     limits = np.iinfo(values.dtype)
     return np.clip(values.astype(np.int32) + steps, limits.min, limits.max).astype(values.dtype)

@@ -59,6 +59,14 @@ def test_a_missing_clamp_wraps_around():
     assert set(np.unique(seen)) == {100 + 64 - 256}
 
 
+def test_noise_is_the_same_in_every_call_and_bounded():
+    faults = Faults(noise_from=0, noise_steps=5)
+    made = [np.zeros((1, 40, 40, 1), np.int8) for _ in range(2)]
+    for call, plane in enumerate(made):
+        Disturbance(faults).after(call, "out", plane, "NHWC")
+    assert np.array_equal(*made) and (made[0].min(), made[0].max()) == (-5, 5)
+
+
 def test_a_seam_runs_down_the_middle():
     (seen,) = outputs(engine(seam_from=0, seam_steps=7), [10])
     assert set(np.unique(seen[:, :, :20])) == {10}

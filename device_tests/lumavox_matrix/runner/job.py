@@ -67,6 +67,7 @@ class Job:
     threads: int = 1
     deadline_ms: float | None = None  # what lumavox is told to hold; None: it may take its time
     reference_variant: str | None = None  # run for comparison: as slow as that is suspicious
+    reference_db: tuple[float, ...] = ()  # what the float32 reference reaches on the quality content
     allow_unsigned: bool = False
     gates: Gates = field(default_factory=Gates)
     faults: RuntimeFaults = field(default_factory=RuntimeFaults)

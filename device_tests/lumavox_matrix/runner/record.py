@@ -21,7 +21,7 @@ __all__ = ["SCHEMA", "Device", "Memory", "Observation", "Phase", "Record", "writ
 
 SCHEMA = 1
 
-PhaseName = Literal["probe", "open", "engine", "reference", "stream", "checks"]
+PhaseName = Literal["probe", "open", "engine", "quality", "reference", "stream", "checks"]
 
 
 @dataclass(frozen=True)

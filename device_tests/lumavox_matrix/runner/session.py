@@ -3,6 +3,7 @@
 probe      what device, runtime and engine this is
 open       the bundle is verified, the variant opened, its golden vector compared
 engine     the bare engine on the test content: what it computes, and how fast
+quality    the bare engine on content whose truth is known: what is lost against the float32 reference
 reference  another variant (of the CPU), for comparison
 stream     lumavox as a player uses it, on the same content
 """
@@ -21,13 +22,14 @@ from lumavox.session import Session
 from .engine import engine_phase, observe_golden, reference_phase
 from .job import Job
 from .load import Load
+from .quality import quality_phase
 from .record import Device, Memory, Record
 from .recorder import PhaseFailed, Recorder
 from .stream import rss_kib
 from .stream_de import stream_de
 from .stream_sr import stream_sr
 
-__all__ = ["run_job"]
+__all__ = ["only", "run_job"]
 
 
 def run_job(job: Job, bundle_path: Path, record_path: Path) -> Record:
@@ -41,14 +43,17 @@ def run_job(job: Job, bundle_path: Path, record_path: Path) -> Record:
             session = _open(job, bundle, job.variant)
             observe_golden(session, recorder)
             recorder.set(memory=Memory(start_kib=recorder.record.memory.start_kib, opened_kib=rss_kib()))
-        with recorder.phase("engine"), session:
-            first = engine_phase(job, session, recorder)
+        with session:
+            with recorder.phase("engine"):
+                first = engine_phase(job, session, recorder)
+            with recorder.phase("quality"):
+                quality_phase(job, session, recorder)
         if job.reference_variant is not None:
             with recorder.phase("reference"), _open(job, bundle, job.reference_variant) as reference:
                 reference_phase(job, reference, recorder, first)
         with recorder.phase("stream"), Load(job.loaded):
             stream = stream_sr if job.cell.task == "sr" else stream_de
-            stream(job, _only(bundle, job.variant), recorder)
+            stream(job, only(bundle, job.variant), recorder)
         recorder.set(complete=True)
     except PhaseFailed:
         pass
@@ -56,7 +61,7 @@ def run_job(job: Job, bundle_path: Path, record_path: Path) -> Record:
     return recorder.record
 
 
-def _only(bundle: Bundle, variant: str) -> Bundle:
+def only(bundle: Bundle, variant: str) -> Bundle:
     """The bundle with that one variant, so that nothing else can be chosen. The planner has matched its
     target with the chipset; the runtime by itself would only take what is for any CPU."""
     only = dataclasses.replace(bundle.variant(variant), target="cpu")
@@ -64,7 +69,7 @@ def _only(bundle: Bundle, variant: str) -> Bundle:
 
 
 def _open(job: Job, bundle: Bundle, variant: str) -> Session:
-    return Session.open(_only(bundle, variant), backend=job.cell.engine, threads=job.threads)
+    return Session.open(only(bundle, variant), backend=job.cell.engine, threads=job.threads)
 
 
 def probe(engine: str) -> Device:
