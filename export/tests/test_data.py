@@ -128,9 +128,20 @@ def test_mixes_are_the_same_for_the_same_step_and_dialog_is_part_of_them(mixer: 
     assert np.isfinite(mixes).all() and np.abs(mixes).max() <= 1.0
 
 
+def test_kept_parts_are_mixed_anew_for_every_step(root: Path, mixer: Mixer) -> None:
+    banks = (mixer._speech, mixer._music, mixer._effects, mixer._singing)
+    settings = replace(mixer.settings, parts=3, part_seconds=3.0)
+    kept = Mixer(settings, *banks, cache=root / "cache")
+    mixes, dialogs = kept.items(3, 5, 6)
+    again, _ = Mixer(settings, *banks, cache=root / "cache").items(3, 5, 6)
+    other, _ = kept.items(3, 6, 6)
+    assert mixes.shape == dialogs.shape == (6, 32000)
+    assert np.array_equal(mixes, again) and not np.array_equal(mixes, other)
+
+
 def test_the_level_difference_of_a_mix_is_in_the_range_asked_for(mixer: Mixer) -> None:
     mixer_at_6 = Mixer(
-        replace(mixer.settings, snr_db=(6.0, 6.0), low_pass=0.0),
+        replace(mixer.settings, snr_db=(6.0, 6.0), clear=0.0, low_pass=0.0),
         mixer._speech,
         mixer._music,
         mixer._effects,

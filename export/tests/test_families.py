@@ -10,7 +10,7 @@ import torch
 from lumavox._parse import plain as plain_fields
 from lumavox.errors import OptionError
 from lumavox_export import families
-from lumavox_export.families import de_bands, sr_plain
+from lumavox_export.families import de_bands, de_cells, sr_plain
 from lumavox_export.reference import run_float, stream
 
 FAMILIES = [module.name for module in pkgutil.iter_modules(families.__path__)]
@@ -40,10 +40,14 @@ def test_a_family_draws_a_graph_with_as_many_outputs_as_its_reference(name: str)
         assert np.abs(got[port.name] - wanted[port.name]).max() < family.TOLERANCES.float_abs
 
 
-def test_streaming_frame_by_frame_equals_the_whole_signal() -> None:
-    network = de_bands.Network(
-        dilations=(1, 3), frequency_dilations=(1, 2), global_after=1, global_dilations=(2,)
-    )
+SMALL_SOUND = (
+    de_bands.Network(dilations=(1, 3), frequency_dilations=(1, 2), global_after=1, global_dilations=(2,)),
+    de_cells.Network(channels=8, frequency_dilations=(1, 2), wide_after=(1,), wide_channels=8),
+)
+
+
+@pytest.mark.parametrize("network", SMALL_SOUND, ids=lambda n: type(n).__module__)
+def test_streaming_frame_by_frame_equals_the_whole_signal(network: de_bands.Network) -> None:
     module, frames = _random(network), np.random.default_rng(2).random((40, network.bands)).astype(np.float32)
     with torch.no_grad():
         whole = torch.sigmoid(module(torch.from_numpy(frames)[None]))[0].numpy()
@@ -52,14 +56,20 @@ def test_streaming_frame_by_frame_equals_the_whole_signal() -> None:
     assert np.abs(np.stack(steps) - whole).max() < 1e-5
 
 
-def test_a_frame_of_the_mask_does_not_depend_on_later_frames() -> None:
-    module = _random(de_bands.Network())
+@pytest.mark.parametrize("network", SMALL_SOUND, ids=lambda n: type(n).__module__)
+def test_a_frame_of_the_mask_does_not_depend_on_later_frames(network: de_bands.Network) -> None:
+    module = _random(network)
     frames = torch.rand(1, 30, 96)
     with torch.no_grad():
         before = module(frames)[:, :20]
         frames[:, 20:] += 1
         after = module(frames)[:, :20]
     assert torch.equal(before, after)
+
+
+def test_the_memory_of_a_cell_has_the_gradient_of_its_formula() -> None:
+    gates, candidates = (torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(de_cells.scan, (gates, candidates))
 
 
 def test_fresh_super_resolution_is_near_the_repeated_input() -> None:

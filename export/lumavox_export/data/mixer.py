@@ -1,7 +1,8 @@
-"""Film-like mixes of dialog, music, singing and effects, made on the fly; deterministic per seed and step.
+"""Film-like mixes of dialog, music, singing and effects; deterministic per seed and step.
 
-Everything done to the dialog (speed, equalization, reverberation) is done to the background as well, else the
-network learns the treatment as the mark of speech. Singing counts as background.
+Everything done to the dialog (speed, equalization, rooms, codecs) is done to the background as well, else the
+network learns the treatment as the mark of speech. Singing counts as background. With ``parts`` set, dialogs
+and backgrounds are made once, kept in the cache and only mixed for each step.
 
     mixer = Mixer(MixSettings(), speech, music, effects, singing)
     mixes, dialogs = mixer.items(seed=1, step=42, count=8)   # float32 (8, samples); background = mix - dialog
@@ -9,14 +10,21 @@ network learns the treatment as the mark of speech. Singing counts as background
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .parts import Parts
+from .rooms import room_response
 from .sound_bank import SoundBank
+from .sound_codec import ENCODERS, encode_decode
+from .tones import tones
 
 Sound = NDArray[np.float32]
+PARTS_VERSION = 1  # of what is done to the parts, beside the settings
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,11 @@ class MixSettings:
     """Recipe section ``[contents.data.mix]``: shares are probabilities per item."""
 
     seconds: float = 5.0
-    snr_db: tuple[float, float] = (-9.0, 16.0)  # dialog to background while dialog is active
+    parts: int = 0  # dialogs, and as many backgrounds, to make once; 0 makes them anew for every step
+    part_seconds: float = 10.0  # of which a mix shows an excerpt
+    snr_db: tuple[float, float] = (-8.0, 10.0)  # dialog to background while dialog is active
+    clear: float = 0.35  # share of mixes as most programmes are: dialog well above the background
+    clear_snr_db: tuple[float, float] = (5.0, 20.0)
     no_dialog: float = 0.08
     no_background: float = 0.05
     second_talker: float = 0.15
@@ -32,7 +44,9 @@ class MixSettings:
     background_effects: float = 0.25
     singing: float = 0.10  # sung voice added to music
     second_music: float = 0.25
+    synthetic: float = 0.15  # of the pieces of music
     reverberation: float = 0.30
+    codec: float = 0.06  # of dialogs and of backgrounds
     low_pass: float = 0.12  # the whole mix, 3-7 kHz
     speed: tuple[float, float] = (0.88, 1.14)
     background_speed: tuple[float, float] = (0.75, 1.35)
@@ -50,28 +64,47 @@ class Mixer:
         music: SoundBank,
         effects: SoundBank,
         singing: SoundBank,
+        cache: Path | None = None,
     ) -> None:
+        """``cache`` is where parts are kept; needed when ``settings.parts`` is set."""
         self.settings = settings
         self.rate_hz = speech.rate_hz
         self.samples = round(settings.seconds * self.rate_hz)
         self._speech, self._music, self._effects, self._singing = speech, music, effects, singing
+        self._dialogs: Parts | None = None
+        if settings.parts and cache is not None:
+            long = round(max(settings.part_seconds, settings.seconds) * self.rate_hz)
+            mixing = ("snr_db", "clear", "clear_snr_db", "no_dialog", "no_background", "low_pass", "level_db")
+            treated = {k: v for k, v in asdict(settings).items() if k not in (*mixing, "seconds")}
+            banks = [bank.key for bank in (speech, music, effects, singing)]
+            key = json.dumps([PARTS_VERSION, treated, banks])
+            self._dialogs = Parts(
+                "dialogs", lambda rng: self._dialog(rng, long), settings.parts, long, key, cache
+            )
+            self._backgrounds = Parts(
+                "backgrounds", lambda rng: self._background(rng, long), settings.parts, long, key, cache
+            )
 
     def items(self, seed: int, step: int, count: int) -> tuple[Sound, Sound]:
         """Mixes and dialogs of one training step: float32 ``(count, samples)`` each.
 
-        Every dialog meets two backgrounds at different levels, since making them costs most of the time.
+        Parts that are made anew meet twice each, since making them costs most of the time.
         """
         rng = np.random.default_rng([seed, step])
-        half = -(-count // 2)
-        dialogs = [self._dialog_or_none(rng) for _ in range(half)]
-        backgrounds = [self._background_or_none(rng) for _ in range(half)]
-        mixed = [self.mix(dialogs[i % half], backgrounds[(i + i // half) % half], rng) for i in range(count)]
+        made = count if self._dialogs is not None else -(-count // 2)
+        silence, s = np.zeros(self.samples, np.float32), self.settings
+        pairs = [self.parts(rng) for _ in range(made)]
+        dialogs = [silence if rng.random() < s.no_dialog else dialog for dialog, _ in pairs]
+        backgrounds = [silence if rng.random() < s.no_background else background for _, background in pairs]
+        mixed = [self.mix(dialogs[i % made], backgrounds[(i + i // made) % made], rng) for i in range(count)]
         mixes, parts = zip(*mixed, strict=True)
         return np.stack(mixes), np.stack(parts)
 
     def parts(self, rng: np.random.Generator) -> tuple[Sound, Sound]:
         """A dialog and a background, neither scaled to the other."""
-        return self._dialog(rng), self._background(rng)
+        if self._dialogs is not None:
+            return self._dialogs.draw(rng, self.samples), self._backgrounds.draw(rng, self.samples)
+        return self._dialog(rng, self.samples), self._background(rng, self.samples)
 
     def mix(self, dialog: Sound, background: Sound, rng: np.random.Generator) -> tuple[Sound, Sound]:
         """One mix and its dialog at a random level difference and overall level."""
@@ -79,7 +112,8 @@ class Mixer:
         active = _active_rms(dialog, self.rate_hz)
         noise = float(np.sqrt(np.mean(background**2))) + 1e-9
         if active > 0:
-            background = background * np.float32(active / noise * 10 ** (-rng.uniform(*s.snr_db) / 20))
+            snr_db = rng.uniform(*(s.clear_snr_db if rng.random() < s.clear else s.snr_db))
+            background = background * np.float32(active / noise * 10 ** (-snr_db / 20))
         mix = dialog + background
         gain = 10 ** (rng.uniform(*s.level_db) / 20) / (float(np.sqrt(np.mean(mix**2))) + 1e-9)
         gain = min(gain, 0.98 / (float(np.abs(mix).max()) + 1e-9))
@@ -89,64 +123,67 @@ class Mixer:
             mix, dialog = _filter(mix, curve), _filter(dialog, curve)
         return mix, dialog
 
-    def _dialog_or_none(self, rng: np.random.Generator) -> Sound:
-        absent = rng.random() < self.settings.no_dialog
-        return np.zeros(self.samples, np.float32) if absent else self._dialog(rng)
-
-    def _background_or_none(self, rng: np.random.Generator) -> Sound:
-        absent = rng.random() < self.settings.no_background
-        return np.zeros(self.samples, np.float32) if absent else self._background(rng)
-
-    def _dialog(self, rng: np.random.Generator) -> Sound:
+    def _dialog(self, rng: np.random.Generator, samples: int) -> Sound:
         """Utterances of one voice, sometimes two, with pauses."""
         s = self.settings
         voices = [self._speech.group(rng)]
         if rng.random() < s.second_talker:
             voices.append(self._speech.group(rng))
         treatments = [self._treatment(rng, s.speed) for _ in voices]
-        out = np.zeros(self.samples, np.float32)
+        out = np.zeros(samples, np.float32)
         position = int(rng.uniform(-0.5, 0.6) * self.rate_hz)
-        while position < self.samples:
+        while position < samples:
             turn = int(rng.integers(len(voices)))
             speed, curve = treatments[turn]
-            raw = self._speech.draw(
-                rng, int(rng.uniform(1.5, self.settings.seconds) * self.rate_hz), voices[turn]
-            )
+            raw = self._speech.draw(rng, int(rng.uniform(1.5, 6.0) * self.rate_hz), voices[turn])
             piece = _shaped(_resped(raw, speed), curve)
             piece /= _active_rms(piece, self.rate_hz) + 1e-6
             piece *= 10 ** (rng.normal(0, 2) / 20) * 0.1
             start, skip = max(position, 0), max(-position, 0)
-            length = min(len(piece) - skip, self.samples - start)
+            length = min(len(piece) - skip, samples - start)
             if length > 0:
                 out[start : start + length] += piece[skip : skip + length]
             position += len(piece) + int(rng.uniform(0.05, 1.2) * self.rate_hz)
-        return self._room(out, rng)
+        return self._coded(self._room(out, rng), rng)
 
-    def _background(self, rng: np.random.Generator) -> Sound:
+    def _background(self, rng: np.random.Generator, samples: int) -> Sound:
         s = self.settings
         kind = rng.random()
-        out = np.zeros(self.samples, np.float32)
+        out = np.zeros(samples, np.float32)
         if kind < s.background_music or kind >= s.background_music + s.background_effects:
             for number in range(2 if rng.random() < s.second_music else 1):
-                out += self._piece(self._music, rng) * (1.0 if number == 0 else rng.uniform(0.2, 1.0))
+                synthetic = rng.random() < s.synthetic
+                piece = self._piece(None if synthetic else self._music, rng, samples)
+                out += piece * (1.0 if number == 0 else rng.uniform(0.2, 1.0))
             if rng.random() < s.singing:
-                out += self._piece(self._singing, rng) * rng.uniform(0.4, 1.5)
+                out += self._piece(self._singing, rng, samples) * rng.uniform(0.4, 1.5)
         if kind >= s.background_music:
-            effects = np.zeros(self.samples, np.float32)
+            effects = np.zeros(samples, np.float32)
             for _ in range(int(rng.integers(1, 4))):
-                effects += self._piece(self._effects, rng) * 10 ** (rng.normal(0, 4) / 20)
+                effects += self._piece(self._effects, rng, samples) * 10 ** (rng.normal(0, 4) / 20)
             out += effects * 10 ** (rng.normal(0, 4) / 20)
-        return out
+        return self._coded(out, rng)
 
-    def _piece(self, bank: SoundBank, rng: np.random.Generator) -> Sound:
-        """One treated excerpt at unit level, with a slow gain curve as a mixer's hand makes it."""
+    def _piece(self, bank: SoundBank | None, rng: np.random.Generator, samples: int) -> Sound:
+        """One treated excerpt (of synthetic music without a bank) at unit level, ridden by a mixer's hand."""
         speed, curve = self._treatment(rng, self.settings.background_speed)
-        raw = bank.draw(rng, int(self.samples * speed) + 2, loop=True)
-        out = self._room(_shaped(_resped(raw, speed)[: self.samples], curve), rng)
-        out = np.resize(out, self.samples)
+        if bank is None:
+            raw = tones(rng, int(samples * speed) + 2, self.rate_hz)
+        else:
+            raw = bank.draw(rng, int(samples * speed) + 2, loop=True)
+        out = self._room(_shaped(_resped(raw, speed)[:samples], curve), rng)
+        out = np.resize(out, samples)
         points = 10 ** (rng.normal(0, 3, 5) / 20)
-        ridden = out * np.interp(np.arange(self.samples), np.linspace(0, self.samples, 5), points)
+        ridden = out * np.interp(np.arange(samples), np.linspace(0, samples, 5), points)
         return np.asarray(ridden / (np.sqrt(np.mean(ridden**2)) + 1e-6), np.float32)
+
+    def _coded(self, x: Sound, rng: np.random.Generator) -> Sound:
+        """Sometimes as an encoder at a broadcast or streaming rate leaves it."""
+        if rng.random() >= self.settings.codec:
+            return x
+        encoder = list(ENCODERS)[int(rng.integers(len(ENCODERS)))]
+        bit_rates = ENCODERS[encoder][1]
+        return encode_decode(x, self.rate_hz, encoder, bit_rates[int(rng.integers(len(bit_rates)))])
 
     def _treatment(self, rng: np.random.Generator, speed: tuple[float, float]) -> tuple[float, Sound]:
         """A playing speed and an equalizer curve (gains at 8 log-spaced frequencies)."""
@@ -154,17 +191,12 @@ class Mixer:
         return float(np.exp(rng.uniform(*np.log(speed)))), np.asarray(curve, np.float32)
 
     def _room(self, x: Sound, rng: np.random.Generator) -> Sound:
-        """A simulated room: direct sound and an exponentially decaying noise tail (Polack's model)."""
+        """Sometimes in a simulated room."""
         if rng.random() >= self.settings.reverberation:
             return x
-        decay = rng.uniform(0.1, 0.6)  # seconds for 60 dB
-        length = int(decay * self.rate_hz)
-        tail = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
-        tail *= 10 ** (-rng.uniform(3, 15) / 20) / np.sqrt(np.sum(tail**2))
-        tail[0] = 1.0
-        size = _fast_size(len(x) + length)
-        spectrum = np.fft.rfft(x, size) * np.fft.rfft(tail.astype(np.float32), size)
-        wet = np.fft.irfft(spectrum, size)[: len(x)]
+        response = room_response(rng, self.rate_hz)
+        size = _fast_size(len(x) + len(response))
+        wet = np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(response, size), size)[: len(x)]
         return wet.astype(np.float32)
 
 

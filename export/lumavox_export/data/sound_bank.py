@@ -1,7 +1,7 @@
 """Sound files decoded once to 16-bit mono at one rate and mapped from disk, drawn by group.
 
-Groups (one voice, one piece) are drawn evenly, then a file within the group: one reader with many files must
-not become most of the training.
+Voices are drawn evenly, then a file of the voice: one reader with many files must not become most of the
+training.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class SoundBank:
 
     def __init__(self, datasets: Sequence[Dataset], rate_hz: int, cache: Path) -> None:
         key = json.dumps([CACHE_VERSION, rate_hz, [d.digest for d in datasets]])
-        folder = cache / f"sound-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        self.key = hashlib.sha256(key.encode()).hexdigest()[:16]  # tells what is in it
+        folder = cache / f"sound-{self.key}"
         if not (folder / "index.json").is_file():
             folder.mkdir(parents=True, exist_ok=True)
             _decode(datasets, rate_hz, folder)
@@ -44,16 +45,21 @@ class SoundBank:
         self._data = np.memmap(folder / "sound.s16", np.int16, "r")
         self.groups: dict[str, list[tuple[int, int]]] = json.loads((folder / "index.json").read_text())
         self.names = sorted(self.groups)
+        lengths = np.array([sum(length for _, length in self.groups[name]) for name in self.names], float)
+        self._weights = np.sqrt(lengths) / np.sqrt(lengths).sum()
         self.seconds = sum(length for files in self.groups.values() for _, length in files) / rate_hz
 
     def draw(
         self, rng: np.random.Generator, samples: int, group: str | None = None, loop: bool = False
     ) -> NDArray[np.float32]:
-        """Up to ``samples`` from a random place of a random file of a group (random if None).
+        """Up to ``samples`` from a random place of a random file of a group.
+
+        Without a group, one is drawn with the square root of its length: a composer with many pieces more
+        often than one loop, but no more than that.
 
         With ``loop`` shorter files are repeated to full length.
         """
-        files = self.groups[group or self.names[int(rng.integers(len(self.names)))]]
+        files = self.groups[group or self.names[int(rng.choice(len(self.names), p=self._weights))]]
         lengths = np.array([length for _, length in files], float)
         start, length = files[int(rng.choice(len(files), p=lengths / lengths.sum()))]
         offset = int(rng.integers(max(1, length - samples + 1)))

@@ -24,7 +24,7 @@ from ..graph import Graph
 from ..knob import calibrate_knob
 from ..losses import DialogLoss
 from ..machine import Network
-from ..metrics import si_sdr
+from ..metrics import lost_share, si_sdr
 from ..ranks import Batch
 from ..recipe import Content, Recipe
 from ..reference import stream
@@ -56,16 +56,15 @@ class Data:
 class Material:
     """Batches and validation mixes."""
 
-    workers = 1  # mixing takes longer than a step
-
     def __init__(self, recipe: Recipe, content: Content, work: Work) -> None:
         self.data: Data = content.data  # type: ignore[assignment]
+        self.workers = 0 if self.data.mix.parts else 1  # making parts anew takes longer than a step
         self.front_end = _front_end(recipe).at_rate(self.data.rate_hz)
         self._expansion = torch.from_numpy(self.front_end.expansion)
         self._batches = _Batches(recipe.seed, self.data, self.front_end, work)
         self.batch = self._batches.batch
         self._work = work
-        self._validation: list[Mix] | None = None
+        self._validation: dict[float, list[Mix]] = {}
 
     def mixer(self) -> Mixer:
         """The mixer over the recipe's sound banks."""
@@ -93,27 +92,40 @@ class Material:
         return loss
 
     def validate(self, network: Network) -> dict[str, float]:
-        """SI-SDR improvement of the dialog stem on 0 dB mixes, dB: by kind of background and all."""
-        if self._validation is None:
-            d, w = self.data, self._work
-            sets = [
-                [w.dataset(n) for n in names]
-                for names in (d.validation_speech, d.validation_music, d.validation_effects)
-            ]
-            self._validation = (
-                list(validation_mixes(*sets, rate_hz=d.rate_hz, snr_db=0.0)) if all(sets) else []
-            )
-        gains: dict[str, list[float]] = {}
-        for mix in self._validation:
-            spectra = self.front_end.stft().analyze_all(mix.mix)
-            features = torch.from_numpy(self.front_end.features_of(spectra))[None]
-            mask = torch.sigmoid(network(features))[0].numpy()
-            stem = self.front_end.stft().synthesize_all(spectra * self.front_end.expand(mask))
-            length = len(stem)
-            gain = si_sdr(stem, mix.dialog[:length]) - si_sdr(mix.mix[:length], mix.dialog[:length])
-            gains.setdefault(mix.kind, []).append(gain)
-        figures = {f"si_sdri_{kind}_db": float(np.mean(values)) for kind, values in gains.items()}
-        return figures | ({"si_sdri_db": float(np.mean(sum(gains.values(), [])))} if gains else {})
+        """Of the validation mixes: SI-SDR improvement of the stem and share of lost seconds.
+
+        At 0 dB by kind of background and all, at +10 dB all.
+        """
+        figures: dict[str, float] = {}
+        for snr_db in (0.0, 10.0):
+            gains: dict[str, list[float]] = {}
+            lost: list[float] = []
+            for mix in self._mixes(snr_db):
+                stft = self.front_end.stft()
+                spectra = stft.analyze_all(mix.mix)
+                features = torch.from_numpy(self.front_end.features_of(spectra))[None]
+                bins = self.front_end.expand(torch.sigmoid(network(features))[0].numpy())
+                stem = stft.synthesize_all(spectra * bins)
+                kept = stft.synthesize_all(stft.analyze_all(mix.dialog) * bins)
+                length = len(stem)
+                gain = si_sdr(stem, mix.dialog[:length]) - si_sdr(mix.mix[:length], mix.dialog[:length])
+                gains.setdefault(mix.kind, []).append(gain)
+                lost.append(lost_share(kept, mix.dialog[:length], self.data.rate_hz))
+            if gains:
+                at = f"_at_{snr_db:+.0f}_db" if snr_db else ""
+                figures[f"si_sdri{at}_db"] = float(np.mean(sum(gains.values(), [])))
+                figures[f"lost_share{at}"] = float(np.mean(lost))
+                if not snr_db:
+                    figures |= {f"si_sdri_{kind}_db": float(np.mean(v)) for kind, v in gains.items()}
+        return figures
+
+    def _mixes(self, snr_db: float) -> list[Mix]:
+        d, w = self.data, self._work
+        names = (d.validation_speech, d.validation_music, d.validation_effects)
+        if snr_db not in self._validation and all(names):
+            sets = [[w.dataset(n) for n in chosen] for chosen in names]
+            self._validation[snr_db] = list(validation_mixes(*sets, rate_hz=d.rate_hz, snr_db=snr_db))
+        return self._validation.get(snr_db, [])
 
 
 class _Batches:
@@ -133,7 +145,7 @@ class _Batches:
                 SoundBank([self.work.dataset(n) for n in names], d.rate_hz, self.work.cache)
                 for names in (d.speech, d.music, d.effects, d.singing)
             ]
-            self._mixer = Mixer(d.mix, *banks)
+            self._mixer = Mixer(d.mix, *banks, cache=self.work.cache)
         return self._mixer
 
     def batch(self, step: int) -> Batch:
