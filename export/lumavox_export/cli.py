@@ -10,6 +10,7 @@ lumavox-export summary [--write README.md]           the numbers of the shipped 
 lumavox-export keygen KEY                            a signing key
 lumavox-export debug-data DIR                        small synthetic datasets for a first run
 lumavox-export targets|environment …                 NPU targets (`cli_targets`)
+lumavox-export publish …                             the repository that devices update from (`cli_publish`)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from lumavox.errors import LumavoxError
 
-from . import cli_targets
+from . import cli_publish, cli_targets
 from .stopping import StopRequests
 
 STAGE_NAMES = ("train", "distill", "quantize", "export", "bundle")
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_stages(commands)
     _add_tools(commands)
     cli_targets.add(commands)
+    cli_publish.add(commands)
     args = parser.parse_args(argv)
     try:
         with StopRequests(patient=False):

@@ -41,6 +41,10 @@ from lumavox.errors import (
     OutputError,
     UnreadableMediaError,
     UnsupportedMediaError,
+    UpdateBlockedError,
+    UpdateError,
+    UpdateRefusedError,
+    UpdateTransportError,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +87,10 @@ __all__ = [
     "TrustedKeys",
     "UnreadableMediaError",
     "UnsupportedMediaError",
+    "UpdateBlockedError",
+    "UpdateError",
+    "UpdateRefusedError",
+    "UpdateTransportError",
     "Upscaler",
     "__version__",
     "capabilities",

@@ -20,6 +20,10 @@
     │   ├── UnreadableMediaError            not media, truncated, corrupt
     │   ├── UnsupportedMediaError           readable, but not something Lumavox handles
     │   └── OutputError                     the output cannot be written
+    ├── UpdateError                         a model was not updated; what was installed stays
+    │   ├── UpdateTransportError            the repository cannot be reached, or is too slow
+    │   ├── UpdateRefusedError              not what the signers vouch for: an attack, or damage
+    │   └── UpdateBlockedError              it is not for this device as it is
     └── MissingExtraError (also ImportError)  an optional dependency is absent; names the install command
 
 Each message says what was asked, where, what is possible, and what to do next.
@@ -117,6 +121,26 @@ class UnsupportedMediaError(MediaError):
 
 class OutputError(MediaError):
     """The output cannot be written."""
+
+
+class UpdateError(LumavoxError):
+    """A model was not updated; what was installed stays."""
+
+
+class UpdateTransportError(UpdateError):
+    """The repository of models cannot be reached, or is too slow."""
+
+
+class UpdateRefusedError(UpdateError):
+    """What came is not what the signers vouch for. ``attack`` names what it would be, if on purpose."""
+
+    def __init__(self, message: str, attack: str) -> None:
+        super().__init__(message)
+        self.attack = attack
+
+
+class UpdateBlockedError(UpdateError):
+    """A release is not for this device as it is."""
 
 
 class MissingExtraError(LumavoxError, ImportError):

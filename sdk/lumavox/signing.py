@@ -120,6 +120,14 @@ class TrustedKeys:
         """The ids of the accepted keys."""
         return tuple(self._keys)
 
+    def pems(self) -> tuple[bytes, ...]:
+        """The keys as PEM, to hand them to another process; `of` reads them."""
+        _, serialization = _modules()
+        return tuple(
+            key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+            for key in self._keys.values()
+        )
+
     def verify(self, key_id: str, signature: bytes, data: bytes) -> None:
         """Return if ``signature`` is that of ``data`` by the trusted key ``key_id``.
 

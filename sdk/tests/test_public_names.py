@@ -25,6 +25,7 @@ PUBLIC = """
     BundleSignatureError BundleTaskError BundleSelfCheckError
     BackendError BackendUnavailableError EngineError
     MediaError UnreadableMediaError UnsupportedMediaError OutputError MissingExtraError
+    UpdateError UpdateTransportError UpdateRefusedError UpdateBlockedError
 """.split()
 
 ERRORS = {n: e for n, e in vars(errors).items() if inspect.isclass(e) and issubclass(e, Exception)}

@@ -1,0 +1,371 @@
+"""``Updates``: models of one device kept up to date, step by step, each step safe to be cut off.
+
+    updates = Updates.open("/etc/lumavox/update.json")     # or Updates(settings, device)
+    offer = updates.check("sr/base-x2")                    # writes nothing but what was vouched for
+    if offer.installable:
+        updates.install(offer)                             # download, verify, self-test; on trial from now on
+    with updates.session("sr/base-x2") as session:         # counts towards the trial
+        with Upscaler.open(session.bundle) as upscaler:
+            ...
+            session.finish(upscaler.record())
+
+`boot` is to be called once after the device starts: a changed firmware re-opens the question whether the
+model may run, and a trial that keeps dying is rolled back.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from .._parse import load_json, parse
+from ..bundle import Bundle
+from ..catalog import find_bundle
+from ..errors import (
+    BundleError,
+    BundleNotFoundError,
+    OptionError,
+    UpdateBlockedError,
+    UpdateError,
+    UpdateRefusedError,
+)
+from ..signing import TrustedKeys
+from ..telemetry import TelemetryRecord
+from ._disk import Disk
+from ._state import FACTORY, State
+from .client import Found, Limits, Repository, Server
+from .compatibility import Answer, Verdict, resolve
+from .device import Device
+from .health import Health
+from .self_test import SelfTest, self_test
+from .slots import Bootable, Slots
+
+MAX_COUNTER_LEAP = 100_000
+"""How much a release counter may rise at once: a stolen key cannot use up all numbers with one release."""
+
+MAX_LOST_SESSIONS = 3
+"""A trial that began so many sessions more than it ended well is rolled back."""
+
+ANY = "any"
+"""The folder of the repository with models for every chipset."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an update needs to know; paths in a file are relative to it."""
+
+    store: Path
+    metadata_url: str
+    targets_url: str
+    root: Path  # the trust anchor, root.json
+    device: Path = Path("device.json")
+    models: tuple[str, ...] = ()
+    keys: tuple[Path, ...] = ()  # public keys of bundles; none: those shipped with lumavox
+    healthy_sessions: int = 5  # needed to end a trial
+    self_test_s: float = 30.0
+    backend: str = "auto"
+    limits: Limits = Limits()
+    health: Health = Health()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Settings:
+        """From a JSON file. Raises OptionError with file and key."""
+        path = Path(path)
+        try:
+            data = path.read_bytes()
+        except OSError as cause:
+            raise OptionError(f"the update settings {path} cannot be read: {cause.strerror}") from cause
+        found = parse(cls, load_json(data, str(path)), str(path))
+        here = path.parent
+        return replace(
+            found,
+            store=here / found.store,
+            root=here / found.root,
+            device=here / found.device,
+            keys=tuple(here / key for key in found.keys),
+        )
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the repository has for a model, and the answer for this device. ``note`` says what will happen."""
+
+    id: str
+    found: Found | None
+    answer: Answer | None
+    installable: bool
+    note: str
+
+
+class Updates:
+    """The models of one device. ``clock`` is Unix time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        device: Device,
+        *,
+        disk: Disk | None = None,
+        clock: Callable[[], float] = time.time,
+        test: Callable[..., SelfTest] = self_test,
+    ) -> None:
+        self.settings, self.device = settings, device
+        self._disk, self._clock, self._test = disk or Disk(), clock, test
+        keys = [key.read_bytes() for key in settings.keys]
+        self._trusted = TrustedKeys.of(*keys) if keys else None
+        self._repository: Repository | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> Updates:
+        """By a settings file. Raises OptionError."""
+        settings = Settings.load(path)
+        return cls(settings, Device.load(settings.device))
+
+    def slots(self, id: str) -> Slots:
+        """The slots of a model."""
+        try:
+            factory: Path | None = find_bundle(id)
+        except BundleNotFoundError:
+            factory = None
+        return Slots(self.settings.store, id, factory=factory, trusted=self._trusted, disk=self._disk)
+
+    def check(self, id: str) -> Offer:
+        """Ask the repository. Raises UpdateError and its kind, MissingExtraError."""
+        return self.check_all([id])[0]
+
+    def check_all(self, ids: Sequence[str]) -> list[Offer]:
+        """One refresh for several models."""
+        settings = self.settings
+        server = Server(settings.metadata_url, settings.targets_url, settings.root.read_bytes())
+        self.close()
+        self._repository = Repository(
+            server, settings.store / "metadata", settings.limits, disk=self._disk, clock=self._clock
+        )
+        self._repository.refresh()
+        return [self._offer(id, self._repository) for id in ids]
+
+    def install(self, offer: Offer) -> None:
+        """Download, verify, self-test where it was never measured, and start it on trial.
+
+        Raises UpdateBlockedError if the offer is not installable, UpdateRefusedError or
+        UpdateTransportError for what came, UpdateError if a trial needs both slots. In every case the model
+        that was active still is.
+        """
+        found, answer = offer.found, offer.answer
+        if found is None or answer is None or not offer.installable or self._repository is None:
+            raise UpdateBlockedError(f"{offer.id}: {offer.note}")
+        slots, device = self.slots(offer.id), self.device.digest()
+        slot = slots.state().holding(found.release.model.digest)
+        if slot is None:
+            slots.state().room()  # before a download that could not be kept
+            path = slots.incoming()
+            try:
+                self._repository.download(found, path)
+                slots.check(path, found.release)
+                self._require(answer, path, slots, found.release.model.digest)
+                slot = slots.stage(found.release, device)
+            except BundleError as cause:
+                raise UpdateRefusedError(f"{found.path}: {cause}", "wrong content") from cause
+            finally:
+                self._disk.remove(path)
+        else:
+            one = slots.state().slots[slot]
+            self._require(answer, slots.folder / one.file, slots, one.release.model.digest)
+        needed = self.settings.healthy_sessions
+        slots.change(lambda state: state.activated(slot, needed))
+
+    def boot(self, id: str) -> Bootable:
+        """Once after the device started: the model that starts, its qualification renewed where the device
+        has changed. Raises UpdateError only if nothing can start."""
+        slots, device = self.slots(id), self.device.digest()
+        for _ in range(3):  # active slot, the one before it, the factory model
+            try:
+                one = slots.state().current
+            except UpdateError as damage:
+                slots.reset()
+                bootable = slots.bootable()
+                return replace(bootable, problems=(str(damage), *bootable.problems))
+            if one is None:
+                break
+            complaint = self._lost(slots.state())
+            if complaint is None and one.device != device:
+                complaint = self._renew(slots)
+            if complaint is None:
+                break
+            slots.change(lambda state, why=complaint: state.rolled_back(why, device))  # type: ignore[misc]
+        return slots.bootable()
+
+    def session(self, id: str) -> Session:
+        """A session with the active model, counted if it is on trial."""
+        return Session(self, id)
+
+    def commit(self, id: str) -> State:
+        """End the trial: the model stays. Raises UpdateError if there is none."""
+        slots = self.slots(id)
+        if slots.state().trial is None:
+            raise UpdateError(f"{id}: nothing is on trial")
+        return slots.change(State.committed)
+
+    def rollback(self, id: str, reason: str = "asked for") -> State:
+        """Start the model before from now on; the failed one is not installed again on this combination."""
+        device = self.device.digest()
+        return self.slots(id).change(lambda state: state.rolled_back(reason, device))
+
+    def clean(self, id: str) -> None:
+        """Remove what an interrupted download left."""
+        self._disk.remove(self.slots(id).folder / "incoming.zip")
+
+    def close(self) -> None:
+        """Close connections."""
+        if self._repository is not None:
+            self._repository.close()
+            self._repository = None
+
+    def __enter__(self) -> Updates:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def provided(self) -> Mapping[str, str]:
+        """What the active, committed models bring, for `depends` of others."""
+        found: dict[str, str] = {}
+        for path in sorted(self.settings.store.glob("*/*/state.json")):
+            id = path.parent.relative_to(self.settings.store).as_posix()
+            try:
+                one = self.slots(id).state().current
+            except UpdateError:
+                continue
+            if one is not None and one.committed:
+                found |= one.release.provides
+        return found
+
+    def _offer(self, id: str, repository: Repository) -> Offer:
+        paths = [f"{folder}/{id}.zip" for folder in dict.fromkeys((self.device.chipset, ANY))]
+        found = repository.find(paths)
+        if found is None:
+            return Offer(id, None, None, False, f"the repository has no {' or '.join(paths)}")
+        release = found.release
+        now = datetime.datetime.fromtimestamp(self._clock(), datetime.timezone.utc)
+        answer = resolve(release, self.device, provided=self.provided(), now=now)
+        state = self.slots(id).state()
+        current = state.current
+        if current is not None and current.release.model.digest == release.model.digest:
+            return Offer(id, found, answer, False, f"{release.model.version} is installed")
+        if reason := state.failed(release.model.digest, self.device.digest()):
+            return Offer(id, found, answer, False, f"set aside on this combination: {reason}")
+        if release.release_counter < state.counter_floor:
+            raise UpdateRefusedError(
+                f"{found.path}: release {release.release_counter} is older than {state.counter_floor}, "
+                "which this device has had",
+                "rollback",
+            )
+        highest = max([state.counter_floor, *(one.release.release_counter for one in state.slots.values())])
+        if highest and release.release_counter > highest + MAX_COUNTER_LEAP:
+            raise UpdateRefusedError(
+                f"{found.path}: release {release.release_counter} leaps by more than {MAX_COUNTER_LEAP} "
+                f"from {highest}",
+                "fast-forward",
+            )
+        if answer.verdict is Verdict.BLOCKED:
+            instead = f"; instead: {', '.join(release.fallbacks)}" if release.fallbacks else ""
+            return Offer(id, found, answer, False, f"{'; '.join(answer.reasons)}{instead}")
+        share = release.share_permille / 1000
+        if share < 1 and self.device.bucket(release.model.digest) >= share:
+            return Offer(id, found, answer, False, f"offered to {share:.1%} of devices so far")
+        return Offer(id, found, answer, True, f"{release.model.version}, {found.bytes} bytes")
+
+    def _require(self, answer: Answer, path: Path, slots: Slots, digest: str) -> None:
+        """Let a model that was never measured here prove itself. A failure is remembered."""
+        if answer.verdict is Verdict.QUALIFIED:
+            return
+        result = self._self_test(path)
+        if not result.passed:
+            device = self.device.digest()
+            slots.change(lambda state: state.without(digest, device, f"self-test: {result.reason}"))
+            raise UpdateBlockedError(f"{slots.id}: the golden self-test did not pass: {result.reason}")
+
+    def _renew(self, slots: Slots) -> str | None:
+        """Ask anew whether the active model may run on the changed device; None if it may."""
+        active = slots.state().active
+        one = slots.state().slots[active]  # type: ignore[index]
+        answer = resolve(one.release, self.device, provided=self.provided())
+        if answer.verdict is Verdict.BLOCKED:
+            return f"the device changed: {answer}"
+        device, needed = self.device.digest(), self.settings.healthy_sessions
+        if answer.verdict is Verdict.QUALIFIED:
+            slots.change(lambda state: state.renewed(device))
+            return None
+        result = self._self_test(slots.folder / one.file)
+        if not result.passed:
+            return f"the device changed, and the golden self-test did not pass: {result.reason}"
+        slots.change(lambda state: state.renewed(device).activated(active, needed))  # type: ignore[arg-type]
+        return None
+
+    def _self_test(self, path: Path) -> SelfTest:
+        settings = self.settings
+        return self._test(
+            path, trusted=self._trusted, backend=settings.backend, timeout_s=settings.self_test_s
+        )
+
+    @staticmethod
+    def _lost(state: State) -> str | None:
+        lost = state.trial.starts - state.trial.healthy if state.trial else 0
+        return f"{lost} sessions began and did not end well" if lost >= MAX_LOST_SESSIONS else None
+
+
+class Session:
+    """One use of the active model. Leaving it without `finish` counts as a session that ended badly."""
+
+    def __init__(self, updates: Updates, id: str) -> None:
+        self._updates, self._id = updates, id
+        self.bundle: Bundle
+        self.source = FACTORY
+        self.on_trial = False
+
+    def __enter__(self) -> Session:
+        bootable = self._updates.boot(self._id)
+        self.bundle, self.source = bootable.bundle, bootable.source
+        slots = self._updates.slots(self._id)
+        try:
+            state = slots.state()
+        except UpdateError:
+            return self
+        self.on_trial = state.trial is not None and state.active == self.source
+        if self.on_trial:
+            slots.change(State.begun)
+        return self
+
+    def finish(self, record: TelemetryRecord) -> str | None:
+        """Judge the session by its record; returns the complaint, if any. An unhealthy one rolls a trial
+        back; one too short to tell changes nothing."""
+        health = self._updates.settings.health
+        complaint = health.complaint(record)
+        if not self.on_trial:
+            return complaint
+        if complaint is not None:
+            self.trip(complaint)
+        elif health.proves(record):
+            self._updates.slots(self._id).change(State.healthy)
+        else:
+            self._updates.slots(self._id).change(State.unbegun)
+        self.on_trial = False
+        return complaint
+
+    def trip(self, reason: str) -> Bundle:
+        """A watchdog has tripped: roll a trial back at once. Returns the bundle that is to run now."""
+        if self.on_trial:
+            self._updates.rollback(self._id, reason)
+            self.on_trial = False
+        bootable = self._updates.slots(self._id).bootable()
+        self.bundle, self.source = bootable.bundle, bootable.source
+        return self.bundle
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.on_trial = False
