@@ -16,7 +16,6 @@ would need. `selftest` measures it.
 from __future__ import annotations
 
 import functools
-import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from lumavox.errors import MissingExtraError, OptionError
 
 from .policy import Regression
 
-__all__ = ["Arms", "Change", "adjusted", "change_points", "compare", "decide", "interleaved", "runs_needed"]
+__all__ = ["Arms", "Change", "adjusted", "compare", "decide", "interleaved", "runs_needed"]
 
 MIN_RUNS = 3
 DEFAULT_SD_LOG = 0.036
@@ -158,27 +157,6 @@ def runs_needed(sd_log: float, alpha: float, rule: Regression) -> int:
         if min(found, stats.norm.sf((floor - target) / error)) >= power:
             return n
     return rule.max_runs
-
-
-def change_points(
-    series_us: Sequence[float], *, max_pvalue: float = 0.001, min_magnitude: float = 0.02
-) -> list[int]:
-    """Where a history of run p99s changes its level for good: indexes of the first run after each change.
-
-    By Apache Otava, which pins numpy and scipy and brings clients of several clouds: it is no extra of
-    lumavox and is used where it is installed. Raises OptionError where it is not.
-    """
-    try:
-        otava = importlib.import_module("otava.analysis")
-    except ImportError:
-        raise OptionError(
-            "change points of a history need the package 'apache-otava', which is not installed; install "
-            "it in an environment of its own (`pip install apache-otava`): it pins other versions of numpy"
-        ) from None
-    found, _ = otava.compute_change_points(
-        list(series_us), max_pvalue=max_pvalue, min_magnitude=min_magnitude
-    )
-    return [int(point.index) for point in found]
 
 
 def _confirm(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from lumavox_matrix.selftest import Noise, self_test
 from lumavox_matrix.stats import (
     Arms,
     adjusted,
-    change_points,
     compare,
     decide,
     interleaved,
@@ -136,14 +133,3 @@ def test_the_gate_measures_itself():
 def test_false_alarms_are_at_most_one_in_a_hundred_and_power_is_nine_in_ten():
     outcome = self_test(cells=50, trials=300)
     assert outcome.holds, outcome.text()
-
-
-def test_change_points_are_asked_of_otava_and_say_what_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "otava", None)
-    monkeypatch.setitem(sys.modules, "otava.analysis", None)
-    with pytest.raises(OptionError, match="apache-otava"):
-        change_points([1.0] * 40)
-    made = types.ModuleType("otava.analysis")
-    made.compute_change_points = lambda series, **_: ([types.SimpleNamespace(index=len(series) // 2)], None)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "otava.analysis", made)
-    assert change_points([1.0] * 40) == [20]
