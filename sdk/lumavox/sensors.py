@@ -1,0 +1,116 @@
+"""``LinuxSensors``: heat and memory of a Linux device, for a `Governor`.
+
+Android players have something better: give ``getThermalHeadroom`` and ``onTrimMemory`` as `Conditions`.
+
+    sensors = LinuxSensors()
+    governor.sense(sensors.read())             # at most about once per second; microseconds
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from .governor import Conditions
+
+__all__ = ["LinuxSensors", "Sensors"]
+
+FORECAST_S = 10.0
+HEADROOM_SPAN_C = 30.0
+"""Headroom 0 is so many degrees below the limit, as in Android's thermal service."""
+MIN_AVAILABLE = 0.05  # share of memory that must be left
+MAX_STALLED = 10.0  # percent of the last 10 s in which some task waited for memory
+_TRIPS = ("passive", "hot", "critical")  # the first kind that a zone has is its limit
+
+
+class Sensors(Protocol):
+    """Whatever can say how the device is."""
+
+    def read(self) -> Conditions:
+        """The state now."""
+
+
+class LinuxSensors:
+    """Reads ``/sys/class/thermal`` and ``/proc``; what is not there is not known.
+
+    The forecast is the hottest zone's headroom against its first trip point (1.0 = at the limit), carried
+    on for ``FORECAST_S`` seconds by its slope over the last readings.
+    """
+
+    def __init__(self, root: str | Path = "/", clock: Callable[[], float] = time.monotonic) -> None:
+        self._root, self._clock = Path(root), clock
+        self._zones = [zone for zone in map(_limit, self._found()) if zone is not None]
+        self._history: deque[tuple[float, float]] = deque(maxlen=10)
+
+    def read(self) -> Conditions:
+        """Heat and memory now. Never raises."""
+        return Conditions(self._forecast(), self._memory_pressure())
+
+    def _found(self) -> list[Path]:
+        return sorted(self._root.glob("sys/class/thermal/thermal_zone*"))
+
+    def _forecast(self) -> float | None:
+        readings = [
+            1.0 - (limit_c - temp_c / 1e3) / HEADROOM_SPAN_C
+            for zone, limit_c in self._zones
+            if (temp_c := _number(zone / "temp")) is not None
+        ]
+        if not readings:
+            return None
+        now_s, headroom = self._clock(), max(readings)
+        self._history.append((now_s, headroom))
+        since_s, before = self._history[0]
+        if now_s - since_s < 3.0:
+            return max(0.0, headroom)
+        return max(0.0, headroom + FORECAST_S * (headroom - before) / (now_s - since_s))
+
+    def _memory_pressure(self) -> bool | None:
+        stalled = _field(self._root / "proc/pressure/memory", "some", "avg10=")
+        available = _field(self._root / "proc/meminfo", "MemAvailable:")
+        total = _field(self._root / "proc/meminfo", "MemTotal:")
+        if stalled is not None and stalled > MAX_STALLED:
+            return True
+        if available is None or not total:
+            return None if stalled is None else False
+        return available / total < MIN_AVAILABLE
+
+
+def _limit(zone: Path) -> tuple[Path, float] | None:
+    """The zone and the temperature in degrees Celsius at which it begins to throttle."""
+    trips: dict[str, float] = {}
+    for kind in sorted(zone.glob("trip_point_*_type")):
+        limit = _number(kind.with_name(kind.name.replace("_type", "_temp")))
+        if limit is not None and limit > 0:
+            trips.setdefault(_text(kind).strip(), limit / 1e3)
+    found = [trips[kind] for kind in _TRIPS if kind in trips]
+    return (zone, found[0]) if found else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(_text(path))
+    except ValueError:
+        return None
+
+
+def _field(path: Path, line: str, prefix: str = "") -> float | None:
+    """The number after ``prefix`` in the line that begins with ``line``."""
+    for words in map(str.split, _text(path).splitlines()):
+        if words and words[0] == line:
+            for word in words[1:]:
+                if word.startswith(prefix):
+                    try:
+                        return float(word[len(prefix) :])
+                    except ValueError:
+                        return None
+    return None
