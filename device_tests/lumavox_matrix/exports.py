@@ -67,7 +67,7 @@ def as_markdown(cells: Sequence[Judged], title: str) -> str:
 
 
 def as_junit(cells: Sequence[Judged]) -> str:
-    """One test suite a chipset, one test case a cell."""
+    """One test suite a chipset, one test case a cell; valid by Jenkins' schema ``junit-10.xsd``."""
     root = ElementTree.Element("testsuites", name="lumavox-matrix")
     suites: dict[str, list[Judged]] = defaultdict(list)
     for judged in cells:
@@ -155,16 +155,6 @@ def _case(suite: ElementTree.Element, judged: Judged) -> None:
         suite, "testcase", classname=f"{cell.soc}.{cell.task}", name=f"{cell} [{cell.digest}]",
         time=f"{judged.result.outcome.seconds:.3f}",
     )  # fmt: skip
-    properties = ElementTree.SubElement(case, "properties")
-    for name, value in (
-        ("rung", verdict.rung.value),
-        ("validity", verdict.validity.value),
-        ("delegation", verdict.delegation.value),
-        ("firmware", cell.firmware),
-        ("driver", cell.driver),
-        ("model_digest", cell.model_digest),
-    ):
-        ElementTree.SubElement(properties, "property", name=name, value=_xml_text(value))
     kind = {
         Status.FAIL: "skipped" if verdict.gap == "known" else "failure", Status.ERROR: "error",
         Status.MISS: "error", Status.SKIP: "skipped",
@@ -174,8 +164,15 @@ def _case(suite: ElementTree.Element, judged: Judged) -> None:
         element = ElementTree.SubElement(case, kind, message=_xml_text(reason))
         if kind != "skipped":
             element.set("type", f"{verdict.culprit.value if verdict.culprit else 'unknown'}.{verdict.rule}")
-            told = (f"{f.rule} [{f.culprit.value}] {f.what} ({f.evidence})" for f in verdict.findings)
-            element.text = _xml_text("\n".join(told))
+            rules = (f"{f.rule} [{f.culprit.value}] {f.what} ({f.evidence})" for f in verdict.findings)
+            element.text = _xml_text("\n".join(rules))
+    facts = {
+        "rung": verdict.rung.value, "validity": verdict.validity.value, "delegation": verdict.delegation.value,
+        "firmware": cell.firmware, "driver": cell.driver, "model_digest": cell.model_digest,
+    }  # fmt: skip
+    # Jenkins' schema has no properties of a test case.
+    told = "\n".join(f"{name}: {value}" for name, value in facts.items())
+    ElementTree.SubElement(case, "system-out").text = _xml_text(told)
 
 
 def _xml_text(text: str) -> str:

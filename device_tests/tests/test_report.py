@@ -92,6 +92,36 @@ def test_junit_counts_what_it_lists_and_survives_any_text(folder, cells):
     assert len(errors) == sum(j.verdict.status in (Status.ERROR, Status.MISS) for j in cells)
 
 
+JUNIT = {  # element: attributes that must be, that may be, and children, as in Jenkins' junit-10.xsd
+    "testsuites": ((), ("name", "time", "tests", "failures", "errors"), ("testsuite",)),
+    "testsuite": (
+        ("name", "tests", "failures", "errors"),
+        ("group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"),
+        ("testsuite", "properties", "testcase", "system-out", "system-err"),
+    ),
+    "testcase": (
+        ("name",),
+        ("time", "classname", "group"),
+        ("skipped", "error", "failure", "system-out", "system-err"),
+    ),
+    **dict.fromkeys(("failure", "error", "skipped"), ((), ("type", "message"), ())),
+    **dict.fromkeys(("system-out", "system-err"), ((), (), ())),
+}
+
+
+def test_junit_holds_to_the_schema_of_jenkins(folder):
+    for element in ElementTree.parse(folder / "junit.xml").getroot().iter():
+        must, may, children = JUNIT[element.tag]
+        assert set(must) <= set(element.attrib) <= {*must, *may}, element.tag
+        assert {child.tag for child in element} <= set(children), element.tag
+
+
+def test_kcidb_is_valid_by_its_own_schema(folder):
+    schema = pytest.importorskip("kcidb_io", reason="the library of KernelCI is not installed").schema
+    document = json.loads((folder / "kcidb.json").read_text())
+    assert schema.V5_3.validate(document) == document
+
+
 def test_kcidb_objects_refer_to_objects_that_are_there(folder):
     document = json.loads((folder / "kcidb.json").read_text())
     assert document["version"] == {"major": 5, "minor": 3}
