@@ -167,7 +167,8 @@ def _case(suite: ElementTree.Element, judged: Judged) -> None:
             rules = (f"{f.rule} [{f.culprit.value}] {f.what} ({f.evidence})" for f in verdict.findings)
             element.text = _xml_text("\n".join(rules))
     facts = {
-        "rung": verdict.rung.value, "validity": verdict.validity.value, "delegation": verdict.delegation.value,
+        "rung": verdict.rung.value, "validity": verdict.validity.value,
+        "delegation": verdict.delegation.value,
         "firmware": cell.firmware, "driver": cell.driver, "model_digest": cell.model_digest,
     }  # fmt: skip
     # Jenkins' schema has no properties of a test case.
