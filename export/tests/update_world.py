@@ -108,24 +108,29 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class World:
-    """``now`` is the publisher's clock; the device's is real unless given to `updates`."""
+    """``folder`` is new, or a copy of another world's."""
 
     id = MODEL
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.keyring = Keyring(folder / "keys")
-        self.repository = ModelRepository.init(folder / "repository", self.keyring)
-        self.repository.delegate(CHIPSET)
+        self.repository = ModelRepository(folder / "repository", self.keyring)
         self.root = folder / "root.json"
-        self.root.write_bytes(self.repository.trust_anchor())
         self.key = folder / "release.pub.pem"
-        self.key.write_bytes(signing_key().public_pem())
         self.factory = folder / "factory"
-        self.bundle("0.9.0", self.factory)
+        if not self.root.exists():
+            self._begin()
         self.server = Server(folder / "repository")
         self.tested: list[Path] = []
         self.test_result = SelfTest(True, "golden vectors came out")
+
+    def _begin(self) -> None:
+        ModelRepository.init(self.folder / "repository", self.keyring)
+        self.repository.delegate(CHIPSET)
+        self.root.write_bytes(self.repository.trust_anchor())
+        self.key.write_bytes(signing_key().public_pem())
+        self.bundle("0.9.0", self.factory)
 
     def bundle(self, version: str, place: Path | None = None, **fields: object) -> Path:
         """A signed bundle of that version."""
@@ -164,9 +169,9 @@ class World:
         """A device's clock that is ahead."""
         return lambda: time.time() + days * 86_400
 
-    def copy(self) -> Path:
+    def copy(self, name: str) -> Path:
         """The repository as it is now, for an attacker who wants to serve it again."""
-        return Path(shutil.copytree(self.folder / "repository", self.folder / f"old-{time.time_ns()}"))
+        return Path(shutil.copytree(self.folder / "repository", self.folder / name))
 
     def _test(self, path: Path, **_: object) -> SelfTest:
         self.tested.append(path)

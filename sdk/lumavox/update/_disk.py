@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..errors import UpdateError
+
 PARTIAL = ".partial"
 
 
@@ -66,13 +68,19 @@ class Disk:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Only one process at a time changes what is in ``folder``. The lock ends with the process."""
+def locked(folder: Path, name: str = "lock", *, wait: bool = True) -> Iterator[None]:
+    """Only one process at a time does what ``name`` guards in ``folder``. The lock ends with the process.
+
+    Raises UpdateError if another one holds it and ``wait`` is False.
+    """
     import fcntl
 
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as cause:
+            raise UpdateError(f"{folder}: another process is updating this model; let it end") from cause
         yield
     finally:
         os.close(descriptor)

@@ -19,7 +19,7 @@ from pathlib import Path
 from ..bundle import Bundle
 from ..errors import BundleError, UpdateError
 from ..signing import TrustedKeys
-from ._disk import Disk, locked
+from ._disk import PARTIAL, Disk, locked
 from ._state import FACTORY, Installed, Source, State
 from .release import Release
 
@@ -139,10 +139,19 @@ class Slots:
         with locked(self.folder):
             self._write(State())
 
+    def clean(self) -> None:
+        """Remove what a power cut left behind. A download that may be running is let be."""
+        if self.folder.is_dir():
+            with contextlib.suppress(OSError, UpdateError), locked(self.folder):
+                self._sweep(self.state())
+
     def _write(self, state: State) -> None:
         self.disk.put(self.folder / STATE, state.text())
+        self._sweep(state)
+
+    def _sweep(self, state: State) -> None:
         needed = {one.file for one in state.slots.values()} | {INCOMING}
-        for path in sorted(self.folder.glob("*.zip")):
+        for path in sorted((*self.folder.glob("*.zip"), *self.folder.glob(f"*{PARTIAL}"))):
             if path.name not in needed:
                 with contextlib.suppress(OSError):  # garbage that cannot be removed harms nobody
                     self.disk.remove(path)

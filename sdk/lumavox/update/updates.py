@@ -35,7 +35,7 @@ from ..errors import (
 )
 from ..signing import TrustedKeys
 from ..telemetry import TelemetryRecord
-from ._disk import Disk
+from ._disk import Disk, locked
 from ._state import FACTORY, State
 from .client import Found, Limits, Repository, Server
 from .compatibility import Answer, Verdict, resolve
@@ -145,8 +145,10 @@ class Updates:
         self._repository = Repository(
             server, settings.store / "metadata", settings.limits, disk=self._disk, clock=self._clock
         )
-        self._repository.refresh()
-        return [self._offer(id, self._repository) for id in ids]
+        self._disk.make_folders(settings.store)
+        with locked(settings.store):  # tuf keeps its metadata for one process at a time
+            self._repository.refresh()
+            return [self._offer(id, self._repository) for id in ids]
 
     def install(self, offer: Offer) -> None:
         """Download, verify, self-test where it was never measured, and start it on trial.
@@ -158,13 +160,19 @@ class Updates:
         found, answer = offer.found, offer.answer
         if found is None or answer is None or not offer.installable or self._repository is None:
             raise UpdateBlockedError(f"{offer.id}: {offer.note}")
-        slots, device = self.slots(offer.id), self.device.digest()
+        slots = self.slots(offer.id)
+        slots.disk.make_folders(slots.folder)
+        with locked(slots.folder, "install.lock", wait=False):
+            self._install(found, answer, slots, self._repository)
+
+    def _install(self, found: Found, answer: Answer, slots: Slots, repository: Repository) -> None:
+        device = self.device.digest()
         slot = slots.state().holding(found.release.model.digest)
         if slot is None:
             slots.state().room()  # before a download that could not be kept
             path = slots.incoming()
             try:
-                self._repository.download(found, path)
+                repository.download(found, path)
                 slots.check(path, found.release)
                 self._require(answer, path, slots, found.release.model.digest)
                 slot = slots.stage(found.release, device)
@@ -182,6 +190,7 @@ class Updates:
         """Once after the device started: the model that starts, its qualification renewed where the device
         has changed. Raises UpdateError only if nothing can start."""
         slots, device = self.slots(id), self.device.digest()
+        slots.clean()
         for _ in range(3):  # active slot, the one before it, the factory model
             try:
                 one = slots.state().current
@@ -214,10 +223,6 @@ class Updates:
         """Start the model before from now on; the failed one is not installed again on this combination."""
         device = self.device.digest()
         return self.slots(id).change(lambda state: state.rolled_back(reason, device))
-
-    def clean(self, id: str) -> None:
-        """Remove what an interrupted download left."""
-        self._disk.remove(self.slots(id).folder / "incoming.zip")
 
     def close(self) -> None:
         """Close connections."""
