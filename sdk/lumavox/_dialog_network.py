@@ -7,16 +7,23 @@ raises while a stream runs: a frame without a mask stays dry, and the meter says
 from __future__ import annotations
 
 import threading
+import time
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._isolation_errors import WorkerAway, WorkerFault, WorkerLate
 from .bundle import Bundle
 from .deadline import DeadlineWorker
 from .errors import BundleFormatError, LumavoxError
+from .isolation import Isolation
 from .session import Session, fitting
 from .streaming import StreamingNetwork
 from .telemetry import Meter, ModelInfo, config_digest
+
+if TYPE_CHECKING:
+    from ._isolation_engine import IsolatedEngine
 
 Float = NDArray[np.float32]
 
@@ -38,7 +45,8 @@ class DialogNetwork:
         self._network: StreamingNetwork | None = None
         self._loaded = threading.Event()
         self._loader: threading.Thread | None = None
-        self._worker = DeadlineWorker("dialog") if meter.deadline_us is not None else None
+        self._worker: DeadlineWorker | None = None
+        self._isolation: Isolation | None = None
         self._faults = 0
         self._rest = 0
         self._stale = False  # the states have missed frames
@@ -48,8 +56,12 @@ class DialogNetwork:
         meter.ep_requested = backend
         meter.set_state("warming", "the model is being loaded")
 
-    def load(self, background: bool) -> None:
-        """Open the session, in a thread if ``background``; else raises what is wrong."""
+    def load(self, background: bool, isolation: Isolation | None = None) -> None:
+        """Open the session, in a thread if ``background``; else raises what is wrong. With ``isolation`` the
+        network runs in a worker process, its states stay here."""
+        self._isolation = isolation
+        if isolation is None and self._meter.deadline_us is not None:
+            self._worker = DeadlineWorker("dialog")
         if background:
             self._loader = threading.Thread(target=self._load, name="lumavox-load", daemon=True)
             self._loader.start()
@@ -90,6 +102,14 @@ class DialogNetwork:
             self._stale = False
         try:
             mask = self._timely(network, features)
+        except WorkerAway as error:
+            self._stale = True
+            self._tell_ends()
+            self._meter.set_state("bypass", str(error))
+            return None
+        except WorkerFault as error:
+            self._fault(f"DE.{error.code}", str(error), count=False)
+            return None
         except Exception as error:  # whatever it is: a fault costs quality, never playback
             self._fault("DE.E_ENGINE", str(error) or type(error).__name__)
             return None
@@ -102,6 +122,7 @@ class DialogNetwork:
             self._fault("DE.E_OUTPUT", f"the mask is not within 0..1 but {low:g}..{high:g}")
             return None
         self._faults = 0
+        self._tell_ends()
         if self._meter.state != "active":
             self._meter.set_state("active")
         return np.clip(mask, 0.0, 1.0)
@@ -118,15 +139,39 @@ class DialogNetwork:
 
     def _timely(self, network: StreamingNetwork, features: Float) -> Float | None:
         """The network's output, or None if it is late."""
+        if self._isolation is not None:
+            return self._isolated(network, features)
         if self._worker is None or self._meter.deadline_us is None:
             return network.step(features)
         result: list[Float] = []
         self._worker.submit(lambda: result.append(network.step(features)))
         return result[0] if self._worker.wait(self._meter.deadline_us / 1e6) else None
 
-    def _fault(self, code: str, reason: str) -> None:
+    def _isolated(self, network: StreamingNetwork, features: Float) -> Float | None:
+        limit_us = self._meter.deadline_us
+        if self._engine is not None:
+            self._engine.window(None if limit_us is None else time.perf_counter() + limit_us / 1e6)
+        try:
+            return network.step(features)
+        except WorkerLate:
+            return None
+
+    def _tell_ends(self) -> None:
+        """What ended workers, also between frames."""
+        if self._engine is not None:
+            for code, _ in self._engine.events():
+                self._meter.add_error(f"DE.{code}")
+
+    @property
+    def _engine(self) -> IsolatedEngine | None:
+        """The engine, if it is in a worker."""
+        if self._isolation is None or self.session is None:
+            return None
+        return cast("IsolatedEngine", self.session.engine)
+
+    def _fault(self, code: str, reason: str, *, count: bool = True) -> None:
         self._stale = True
-        self._faults += 1
+        self._faults += count
         self._meter.add_error(code)
         if self._faults < MAX_FAULTS_IN_ROW:
             self._meter.set_state("degraded", reason)
@@ -137,7 +182,9 @@ class DialogNetwork:
 
     def _load(self) -> None:
         try:
-            session = Session.open(self.bundle, backend=self._backend, threads=self._threads)
+            session = Session.open(
+                self.bundle, backend=self._backend, threads=self._threads, isolation=self._isolation
+            )
             network = StreamingNetwork(session.engine, session.variant)
             if network.bands != self._bands:
                 session.close()

@@ -31,6 +31,7 @@ from ._parse import parse
 from .bundle import Bundle
 from .dsp import BandFrontEnd
 from .errors import AudioError, BundleFormatError, OptionError
+from .isolation import Isolation, WorkerStatus
 from .loudness import Samples, as_frames, check_format
 from .remix import DialogControls
 from .telemetry import AddedLatency, Meter, TelemetryRecord
@@ -87,6 +88,7 @@ class DialogEnhancer:
         trusted_keys: TrustedKeys | None = None,
         allow_unsigned: bool = False,
         background: bool = False,
+        isolation: str | Isolation = "none",
     ) -> DialogEnhancer:
         """Open a bundle by id, path, or as a `Bundle`, and check it on this machine's engine.
 
@@ -94,6 +96,8 @@ class DialogEnhancer:
         ``channels`` 1..8. ``level`` is "off", "low", "medium", "high", "max", or dB (0..12, also "+6dB").
         ``deadline_ms``: the longest to wait for the network in each hop of 15 ms; it then runs in a thread
         of its own. ``background``: return at once and load in a thread; sound stays dry until `ready`.
+        ``isolation``: ``"process"``, or an `Isolation`, runs the network in a worker process, whose crash or
+        hang leaves some hops dry.
 
         Raises AudioError for a rate or channel count that cannot be handled, OptionError, BundleError;
         BackendError too, unless in the ``background``.
@@ -102,11 +106,12 @@ class DialogEnhancer:
         controls = DialogControls.of_level(level)
         if deadline_ms is not None and not deadline_ms > 0:
             raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
+        kept = Isolation.of(isolation, deadline_ms)
         if not isinstance(model, Bundle):
             model = Bundle.open(model, task="de", trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
         enhancer = cls(model, int(rate_hz), channels, controls, backend, threads, deadline_ms)
         try:
-            enhancer._network.load(background)
+            enhancer._network.load(background, kept)
         except BaseException:
             enhancer.close()
             raise
@@ -205,6 +210,12 @@ class DialogEnhancer:
             return str(self._network.load_error)
         session = self._network.session
         return session.reason if session else "the model is being loaded"
+
+    @property
+    def worker(self) -> WorkerStatus | None:
+        """How the worker process of the network is; None without isolation, or while there is none."""
+        session = self._network.session
+        return getattr(session.engine, "status", None) if session else None
 
     def record(self) -> TelemetryRecord:
         """What happened so far; "frames" are hops of 15 ms. No sound."""

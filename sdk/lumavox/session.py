@@ -26,6 +26,7 @@ from lumavox.telemetry import ModelInfo, SelfCheck, config_digest
 
 if TYPE_CHECKING:
     from lumavox.bundle import Bundle, Variant
+    from lumavox.isolation import Isolation
     from lumavox.telemetry import Meter
 
 __all__ = ["Session", "fitting"]
@@ -56,13 +57,15 @@ class Session:
         content: str = "any",
         precision: str | None = None,
         threads: int = 1,
+        isolation: Isolation | None = None,
     ) -> Session:
         """Open the first variant of ``bundle`` that fits and works.
 
         ``content`` is ``"any"``, ``"clean"`` or ``"streamed"``; ``precision`` a variant's precision, or
-        ``None`` for the bundle's preference. Raises `OptionError` for an unknown backend,
-        `BackendUnavailableError` if no engine can run it, `EngineError` if the engine refuses it,
-        `BundleSelfCheckError` if its golden vector does not come out, `BundleError` if no variant fits.
+        ``None`` for the bundle's preference; with ``isolation`` the engine, its golden vector included,
+        runs in a worker process. Raises `OptionError` for an unknown backend, `BackendUnavailableError` if
+        no engine can run it, `EngineError` if the engine refuses it, `BundleSelfCheckError` if its golden
+        vector does not come out, `BundleError` if no variant fits.
         """
         candidates = fitting(bundle, content, precision)
         passed_over: list[str] = []
@@ -76,7 +79,7 @@ class Session:
                 break  # an engine was there, and what it opened did not work: that is the news
             started = time.perf_counter()
             try:
-                engine, check = _open_checked(chosen, variant, bundle, threads)
+                engine, check = _open_checked(chosen, variant, bundle, threads, isolation)
             except (EngineError, BundleSelfCheckError) as error:
                 if backend != "auto":
                     raise
@@ -129,9 +132,13 @@ def fitting(bundle: Bundle, content: str = "any", precision: str | None = None) 
 
 
 def _open_checked(
-    backend: Backend, variant: Variant, bundle: Bundle, threads: int
+    backend: Backend, variant: Variant, bundle: Bundle, threads: int, isolation: Isolation | None
 ) -> tuple[Engine, SelfCheck]:
-    engine = backend.open(bundle.read(variant.file), variant, threads=threads)
+    engine: Engine
+    if isolation is None:
+        engine = backend.open(bundle.read(variant.file), variant, threads=threads)
+    else:
+        engine = isolation.open_engine(backend, bundle, variant, threads)
     try:
         return engine, _self_check(engine, variant, bundle)
     except BaseException:

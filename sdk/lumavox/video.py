@@ -31,6 +31,7 @@ from lumavox.bundle import Bundle
 from lumavox.catalog import DEFAULT_SR
 from lumavox.content import Chooser, Decision
 from lumavox.errors import EngineError, FrameError, InputError, LumavoxError, OptionError
+from lumavox.isolation import Isolation, WorkerStatus
 from lumavox.picture import MAX_SIDE, Frame
 from lumavox.resample_picture import enlarged_side
 from lumavox.scaling import passes_for, plan_scale
@@ -38,6 +39,7 @@ from lumavox.session import Session, fitting
 from lumavox.telemetry import AddedLatency, Meter, ModelInfo, TelemetryRecord
 
 if TYPE_CHECKING:
+    from lumavox._isolation_runner import IsolatedRunner
     from lumavox.signing import TrustedKeys
 
 __all__ = ["Upscaler"]
@@ -54,6 +56,7 @@ class Upscaler:
         deadline_ms: float | None,
         backend: str,
         threads: int,
+        isolation: Isolation | None = None,
     ) -> None:
         self.bundle = bundle
         self.scale = scale
@@ -68,7 +71,14 @@ class Upscaler:
         )
         self._meter.set_state("warming", "the model is being loaded")
         self._meter.added_latency_ms = AddedLatency(video=0.0)
-        self._runner = Runner(self._meter, deadline_ms)
+        self._isolation = isolation
+        self._runner: Runner | IsolatedRunner
+        if isolation is None:
+            self._runner = Runner(self._meter, deadline_ms)
+        else:
+            from lumavox._isolation_runner import IsolatedRunner
+
+            self._runner = IsolatedRunner(self._meter, deadline_ms)
         self._opened_at = time.perf_counter()
         self._chains: dict[str, LumaChain] = {}  # by content; complete once _loaded is set
         self._chain: LumaChain | None = None  # the one in use
@@ -94,6 +104,7 @@ class Upscaler:
         trusted_keys: TrustedKeys | None = None,
         allow_unsigned: bool = False,
         background: bool = False,
+        isolation: str | Isolation = "none",
     ) -> Upscaler:
         """Open a bundle by tier, id, path, or as a `Bundle`, and check it on this machine's engine.
 
@@ -103,13 +114,15 @@ class Upscaler:
         ``"clean"`` or ``"streamed"`` material, or ``"auto"`` to estimate it from the first frames; a
         `Decision` is taken if the bundle has networks for it. ``deadline_ms``: the longest that `process`
         may take; the network then runs in a thread of its own. ``background``: return at once and load in a
-        thread; frames come out conventionally until `ready`.
+        thread; frames come out conventionally until `ready`. ``isolation``: ``"process"``, or an `Isolation`,
+        runs the engine in a worker process, whose crash or hang costs some frames their sharpness.
 
         Raises `BundleError`, `OptionError` at once; `BackendError` too, unless in the ``background``.
         """
         decided = Decision(content, "asked for") if isinstance(content, str) else content
         if deadline_ms is not None and not deadline_ms > 0:
             raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
+        kept = Isolation.of(isolation, deadline_ms)
         plan = plan_scale(
             model, scale=scale, size=size, target=target,
             trusted_keys=trusted_keys, allow_unsigned=allow_unsigned,
@@ -121,7 +134,7 @@ class Upscaler:
         if decided is content and not {decided.content, "any"} & _offered(plan.bundle):
             decided = Decision("auto", "the bundle has nothing else")  # it was a guess, not a demand
         fitting(plan.bundle, "any" if decided.content == "auto" else decided.content)
-        upscaler = cls(plan.bundle, plan.scale, decided, deadline_ms, backend, threads)
+        upscaler = cls(plan.bundle, plan.scale, decided, deadline_ms, backend, threads, kept)
         if background:
             upscaler._loader = threading.Thread(target=upscaler._load, name="lumavox-load", daemon=True)
             upscaler._loader.start()
@@ -223,6 +236,11 @@ class Upscaler:
             return self._asked_content.reason
         return self._chooser.reason if len(self._chains) > 1 else "the bundle has no other"
 
+    @property
+    def worker(self) -> WorkerStatus | None:
+        """How the worker process of the network in use is; None without isolation, or while there is none."""
+        return getattr(self._session.engine, "status", None) if self._session else None
+
     def record(self) -> TelemetryRecord:
         """What happened so far: counts, latencies, state and its reason, engine. No pixels."""
         if self._session is not None:
@@ -265,8 +283,9 @@ class Upscaler:
                 networks: list[LumaNetwork] = []
                 for _ in range(self._passes):
                     session = Session.open(
-                        self.bundle, backend=self._asked_backend, content=content, threads=self._threads
-                    )
+                        self.bundle, backend=self._asked_backend, content=content, threads=self._threads,
+                        isolation=self._isolation,
+                    )  # fmt: skip
                     networks.append(LumaNetwork(session))
                 self._chains[content] = LumaChain(networks, self.scale)
         except Exception as error:  # in the background nobody else would hear of it
