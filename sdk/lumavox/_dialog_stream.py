@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._dialog_path import DialogPath, FrameGains, front_channels
+from ._dialog_layout import front_channels
+from ._dialog_path import DialogPath, FrameGains
 from .dsp import BandFrontEnd
 from .limiter import TruePeakLimiter
 from .loudness import to_float
 from .resampler import Resampler
+from .speech import BEGIN_S, HOLD_S
 from .telemetry import Meter
 
 Float = NDArray[np.float32]
@@ -28,19 +30,32 @@ INT16_SCALE = np.float32(32768)
 
 
 class DialogStream:
-    """Moves samples ``(n, channels)`` through ``path`` and keeps the time."""
+    """Moves samples ``(n, channels)`` through ``path`` and keeps the time.
+
+    ``ceiling_dbtp`` is the limiter's; with ``stems`` the dialog comes out beside the remix.
+    """
 
     def __init__(
-        self, front_end: BandFrontEnd, path: DialogPath, rate_hz: int, channels: int, meter: Meter
+        self,
+        front_end: BandFrontEnd,
+        path: DialogPath,
+        rate_hz: int,
+        channels: int,
+        meter: Meter,
+        ceiling_dbtp: float,
+        stems: bool,
     ) -> None:
         self._path, self._meter, self._channels = path, meter, channels
         self._hop = front_end.hop
         self._rate_hz, self._network_hz = rate_hz, front_end.rate_hz
+        self._fronts = front_channels(channels)
         self._to_network = Resampler(rate_hz, front_end.rate_hz, channels)
-        self._from_network = Resampler(front_end.rate_hz, rate_hz, front_channels(channels))
-        self._limiter = TruePeakLimiter(rate_hz, channels)
+        self._from_network = Resampler(front_end.rate_hz, rate_hz, self._fronts * (1 + stems))
+        self._limiter = TruePeakLimiter(rate_hz, channels, ceiling_dbtp)
+        self._stems = stems
+        self.spans: list[tuple[int, int]] = []  # of speech that has ended, in samples of the stream
         self._delay = delay_samples(front_end, rate_hz)
-        self._crossings: dict[tuple[int, int, int], tuple[NDArray[np.intp], Float]] = {}
+        self._last_crossing: tuple[tuple[int, int, int], tuple[NDArray[np.intp], Float]] | None = None
         self._piece = max(1, self._hop * rate_hz // front_end.rate_hz)
         self.begin(np.dtype(np.float32))
 
@@ -53,12 +68,24 @@ class DialogStream:
         # Both begin in the past: dry sound with what the limiter looks back at, output with the delay.
         self._dry = np.zeros((look_ahead, self._channels), dtype)
         self._ready = np.zeros((self._delay - look_ahead, self._channels), dtype)
+        self._dialog = np.zeros((look_ahead, self._fronts), np.float32)
+        self._ready_dialog, self._ready_rest = self._ready, self._ready
+        self._spoken_since: int | None = None
         self._hops = 0
         self._mixed = 0  # samples of the stream that went into the limiter
         self._gains = (FrameGains(), FrameGains(), FrameGains())  # the last frames, newest last
 
-    def process(self, frames: Frames, out: Frames) -> None:
-        """As many samples as ``frames`` has into ``out``, which may be the same memory."""
+    def end(self) -> None:
+        """The stream ends, and a span of speech with it."""
+        self._note_speech(False)
+
+    def process(
+        self, frames: Frames, out: Frames, dialog: Frames | None = None, rest: Frames | None = None
+    ) -> None:
+        """As many samples as ``frames`` has into ``out``, which may be the same memory.
+
+        ``dialog`` and ``rest`` are filled likewise, with what is dialog and what is not.
+        """
         for start in range(0, len(frames), self._piece):
             piece = frames[start : start + self._piece]
             size = len(piece)
@@ -72,42 +99,71 @@ class DialogStream:
                 self._advance()
             out[start : start + size] = self._ready[:size]
             self._ready = self._ready[size:]
+            if self._stems:
+                if dialog is not None and rest is not None:
+                    dialog[start : start + size] = self._ready_dialog[:size]
+                    rest[start : start + size] = self._ready_rest[:size]
+                self._ready_dialog, self._ready_rest = self._ready_dialog[size:], self._ready_rest[size:]
 
     def _advance(self) -> None:
         """One hop through the network, and all samples that are complete by it into the output."""
         began = time.perf_counter()
-        change, gains, enhanced = self._path.step(self._to_network.pull(self._hop))
-        self._gains = (*self._gains[1:], gains)
+        step = self._path.step(self._to_network.pull(self._hop))
+        self._gains = (*self._gains[1:], step.gains)
         self._hops += 1
+        self._note_speech(self._path.speech.active)
         if self._hops > 1:  # the first frame completes a hop before the stream
-            self._from_network.push(change)
-            self._mix(self._from_network.pull(self._from_network.available))
+            parts = step.change if step.dialog is None else np.concatenate([step.change, step.dialog], 1)
+            self._from_network.push(parts)
+            pulled = self._from_network.pull(self._from_network.available)
+            if self._stems:
+                self._part(pulled[:, self._fronts :])
+            self._mix(pulled[:, : self._fronts])
         self._meter.frames_in += 1
-        self._meter.frames_enhanced += enhanced
-        self._meter.frames_bypassed += not enhanced
+        self._meter.frames_enhanced += step.enhanced
+        self._meter.frames_bypassed += not step.enhanced
         self._meter.add_latency_us((time.perf_counter() - began) * 1e6)
+
+    def _note_speech(self, active: bool) -> None:
+        heard = self._hops * self._hop * self._rate_hz // self._network_hz
+        if active and self._spoken_since is None:
+            self._spoken_since = max(0, heard - round(BEGIN_S * self._rate_hz))
+        elif not active and self._spoken_since is not None:
+            since, self._spoken_since = self._spoken_since, None
+            self.spans.append((since, max(since, heard - round(HOLD_S * self._rate_hz))))
+
+    def _part(self, dialog: Float) -> None:
+        """The dialog, as late as the limiter's output, and what the dry sound has beside it."""
+        count = len(dialog)
+        late = np.concatenate([self._dialog, dialog])
+        self._dialog = late[count:]
+        dry = self._dry[:count]
+        part = np.zeros_like(dry)
+        part[:, : self._fronts] = _as_dtype(late[:count], dry.dtype)
+        self._ready_dialog = np.concatenate([self._ready_dialog, part])
+        self._ready_rest = np.concatenate([self._ready_rest, _without(dry, part)])
 
     def _mix(self, change: Float) -> None:
         count, fronts = change.shape
         look_ahead = self._limiter.delay_samples
-        mixed = to_float(self._dry[look_ahead : look_ahead + count]).copy()
-        make_up, bed, active = self._broadband(count)
-        mixed[:, :fronts] += change
-        mixed[:, :fronts] *= make_up[:, None]
-        if fronts < self._channels:
-            mixed[:, fronts:] *= (make_up * bed)[:, None]
-        active |= change.any(1)
+        mixed = to_float(self._dry[look_ahead : look_ahead + count])
+        active: NDArray[np.bool_] | bool = False
+        if not all(gains.dry for gains in self._gains) or change.any():
+            make_up, bed, active = self._broadband(count)
+            active |= change.any(1)
+            mixed = np.concatenate([mixed[:, :fronts] + change, mixed[:, fronts:] * bed[:, None]], 1)
+            mixed *= make_up[:, None]
         limited, touched = self._limiter.process(mixed, active)
         dry, self._dry = self._dry[:count], self._dry[count:]
-        if touched.any():
+        if touched.all():
+            dry = _as_dtype(limited, dry.dtype)
+        elif touched.any():
             dry = np.where(touched[:, None], _as_dtype(limited, dry.dtype), dry)
         self._ready = np.concatenate([self._ready, dry])
         self._mixed += count
 
     def _broadband(self, count: int) -> tuple[Float, Float, NDArray[np.bool_]]:
         """Make-up and bed gain of the next ``count`` samples, and where any gain may differ from 1."""
-        if all(gains.dry for gains in self._gains):
-            return np.ones(count, np.float32), np.ones(count, np.float32), np.zeros(count, bool)
         index, share = self._crossing(count)
         make_up = np.array([gains.make_up for gains in self._gains], np.float32)
         bed = np.array([gains.bed for gains in self._gains], np.float32)
@@ -122,12 +178,13 @@ class DialogStream:
         """
         hop, begin = divmod(self._mixed * self._network_hz, self._hop * self._rate_hz)
         key = hop - (self._hops - len(self._gains)), begin, count
-        if key not in self._crossings:
+        if self._last_crossing is None or self._last_crossing[0] != key:
             ticks = begin + np.arange(count) * self._network_hz
             hops, rest = np.divmod(ticks, self._hop * self._rate_hz)
             share = np.sin(np.pi / 2 * rest / (self._hop * self._rate_hz)) ** 2
-            self._crossings[key] = np.clip(hops + key[0], 0, len(self._gains) - 2), share.astype(np.float32)
-        return self._crossings[key]
+            index = np.clip(hops + key[0], 0, len(self._gains) - 2)
+            self._last_crossing = key, (index, share.astype(np.float32))
+        return self._last_crossing[1]
 
 
 def delay_samples(front_end: BandFrontEnd, rate_hz: int) -> int:
@@ -148,3 +205,10 @@ def _as_dtype(sound: Float, dtype: np.dtype[Any]) -> Frames:
     if dtype == np.int16:
         return np.clip(np.rint(sound * INT16_SCALE), -32768, 32767).astype(np.int16)
     return sound
+
+
+def _without(dry: Frames, part: Frames) -> Frames:
+    """What is left of ``dry``: the two add up to it."""
+    if dry.dtype == np.int16:
+        return np.clip(dry.astype(np.int32) - part, -32768, 32767).astype(np.int16)
+    return np.asarray(dry - part)

@@ -11,13 +11,19 @@ raises.
         enhancer.set(level="high")                  # any time, without a click
         play(enhancer.flush())                      # the last delay_samples
 
+Music and effects without dialog stay as they are, and so does sound whose dialog cannot be told with
+confidence. ``adaptive`` acts only where dialog is masked, ``night`` brings loud passages down to the dialog,
+``hearing`` gives the dialog the gain that an audiogram asks for; `process_stems` gives dialog and background
+apart, `speech` and `speech_spans` say when somebody speaks.
+
 Channel order is L R C LFE Ls Rs (5.1), L R C LFE Lb Rb Ls Rs (7.1). It is not a decoder or a loudness
-normalizer: programme loudness stays where it was, and a limiter keeps the remix below -1 dBTP.
+normalizer: programme loudness stays where it was, and a limiter keeps the remix below the true-peak ceiling.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -31,15 +37,30 @@ from ._parse import parse
 from .bundle import Bundle
 from .dsp import BandFrontEnd
 from .errors import AudioError, BundleFormatError, OptionError
+from .hearing import HearingProfile
 from .isolation import Isolation, WorkerStatus
 from .loudness import Samples, as_frames, check_format
 from .remix import DialogControls
+from .speech import SpeechState
 from .telemetry import AddedLatency, Meter, TelemetryRecord
 
 if TYPE_CHECKING:
     from .signing import TrustedKeys
 
-__all__ = ["DialogControls", "DialogEnhancer"]
+__all__ = ["DialogControls", "DialogEnhancer", "HearingProfile", "SpeechState", "Stems"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stems:
+    """Three sounds of the shape and dtype of the block, equally late.
+
+    ``remix`` is what `DialogEnhancer.process` gives. ``dialog`` and ``background`` are the dry sound taken
+    apart: without gains, and they add up to it.
+    """
+
+    remix: Samples
+    dialog: Samples
+    background: Samples
 
 
 class DialogEnhancer:
@@ -54,6 +75,8 @@ class DialogEnhancer:
         backend: str,
         threads: int,
         deadline_ms: float | None,
+        ceiling_dbtp: float,
+        stems: bool,
     ) -> None:
         where = f"bundle {bundle.id}"
         front_end = parse(BandFrontEnd, bundle.front_end, where, key="front_end", error=BundleFormatError)
@@ -64,11 +87,12 @@ class DialogEnhancer:
         self._meter = Meter(task="de", deadline_us=None if deadline_ms is None else deadline_ms * 1e3)
         self._meter.added_latency_ms = AddedLatency(audio=1e3 * self.delay_samples / rate_hz)
         self._network = DialogNetwork(bundle, front_end.bands, backend, threads, self._meter)
-        path = DialogPath(front_end, self._network, channels)
-        self._stream = DialogStream(front_end, path, rate_hz, channels, self._meter)
+        path = DialogPath(front_end, self._network, channels, stems)
+        self._stream = DialogStream(front_end, path, rate_hz, channels, self._meter, ceiling_dbtp, stems)
         self._controls = controls
-        path.start(controls.gains(bundle.calibration))
+        path.start(controls, controls.gains(bundle.calibration))
         self._path = path
+        self._stems = stems
         self._dtype: np.dtype | None = None  # of the stream, known from its first block
         self._flat = False
         self._closed = False
@@ -82,6 +106,12 @@ class DialogEnhancer:
         rate_hz: int = 48000,
         channels: int = 2,
         level: str | float = "medium",
+        adaptive: bool | float = False,
+        night: bool = False,
+        hearing: HearingProfile | str | None = None,
+        hold: str = "programme",
+        ceiling_dbtp: float = -1.0,
+        stems: bool = False,
         backend: str = "auto",
         threads: int = 1,
         deadline_ms: float | None = None,
@@ -93,7 +123,11 @@ class DialogEnhancer:
         """Open a bundle by id, path, or as a `Bundle`, and check it on this machine's engine.
 
         ``rate_hz`` 8000..192000 (the network's own rate is 48000: others add 1 to 10 ms of delay),
-        ``channels`` 1..8. ``level`` is "off", "low", "medium", "high", "max", or dB (0..12, also "+6dB").
+        ``channels`` 1..8. ``level`` is "off", "low", "medium", "high", "max", or dB (0..12, also "+6dB");
+        ``adaptive``, ``night``, ``hearing`` and ``hold`` are as in
+        `DialogControls.changed`. ``ceiling_dbtp`` -20..0 bounds the
+        remix (-2 for streaming). ``stems``: `process_stems` can be called; the network then runs at level
+        "off", too, and so do `speech` and `speech_spans`.
         ``deadline_ms``: the longest to wait for the network in each hop of 15 ms; it then runs in a thread
         of its own. ``background``: return at once and load in a thread; sound stays dry until `ready`.
         ``isolation``: ``"process"``, or an `Isolation`, runs the network in a worker process, whose crash or
@@ -103,13 +137,17 @@ class DialogEnhancer:
         BackendError too, unless in the ``background``.
         """
         check_format(rate_hz, channels)
-        controls = DialogControls.of_level(level)
+        controls = DialogControls().changed(
+            level=level, adaptive=adaptive, night=night, hearing=hearing, hold=hold
+        )
         if deadline_ms is not None and not deadline_ms > 0:
             raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
         kept = Isolation.of(isolation, deadline_ms)
         if not isinstance(model, Bundle):
             model = Bundle.open(model, task="de", trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
-        enhancer = cls(model, int(rate_hz), channels, controls, backend, threads, deadline_ms)
+        enhancer = cls(
+            model, int(rate_hz), channels, controls, backend, threads, deadline_ms, ceiling_dbtp, stems
+        )
         try:
             enhancer._network.load(background, kept)
         except BaseException:
@@ -132,26 +170,23 @@ class DialogEnhancer:
         filled and returned if given, and may be ``block`` itself. Samples that are not finite become 0.
         Raises AudioError for a block or ``out`` of another form, and for no other reason.
         """
-        if self._closed:
-            raise AudioError("this DialogEnhancer is closed; open another one")
-        frames = as_frames(block, self.channels)
-        if self._dtype is None:
-            self._dtype, self._flat = block.dtype, block.ndim == 1
-            self._stream.begin(block.dtype)
-        elif block.dtype != self._dtype:
-            raise AudioError(
-                f"a block of {block.dtype} was given in a stream of {self._dtype}: "
-                "convert it, or call reset() or flush() before a new stream"
-            )
-        if out is None:
-            out = np.empty(block.shape, block.dtype)
-        elif not isinstance(out, np.ndarray) or out.shape != block.shape or out.dtype != block.dtype:
-            found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-            raise AudioError(f"out is {found}: it must be {block.dtype} {block.shape}, as the block is")
-        self._stream.process(frames, as_frames(out, self.channels))
-        if self._meter.first_frame_ms is None:
-            self._meter.first_frame_ms = (time.perf_counter() - self._opened_at) * 1e3
+        out = self._out(block, out)
+        self._stream.process(as_frames(block, self.channels), as_frames(out, self.channels))
+        self._began()
         return out
+
+    def process_stems(self, block: Samples) -> Stems:
+        """As `process`, with dialog and background beside the remix.
+
+        Where there is no mask, all is background. Raises AudioError, also unless opened with ``stems``.
+        """
+        if not self._stems:
+            raise AudioError("process_stems needs DialogEnhancer.open(..., stems=True)")
+        stems = Stems(*(self._out(block, None) for _ in range(3)))
+        frames = [as_frames(s, self.channels) for s in (block, stems.remix, stems.dialog, stems.background)]
+        self._stream.process(*frames)
+        self._began()
+        return stems
 
     def flush(self) -> Samples:
         """The last ``delay_samples`` of the stream; a new stream can follow."""
@@ -160,8 +195,16 @@ class DialogEnhancer:
         self.reset()
         return tail
 
+    def flush_stems(self) -> Stems:
+        """As `flush`, with dialog and background beside the remix."""
+        shape = (self.delay_samples,) if self._flat else (self.delay_samples, self.channels)
+        tail = self.process_stems(np.zeros(shape, self._dtype or np.float32))
+        self.reset()
+        return tail
+
     def reset(self) -> None:
         """Forget the stream (after a seek); the next block may have another dtype."""
+        self._stream.end()
         self._dtype, self._flat = None, False
         self._path.reset()
 
@@ -172,25 +215,40 @@ class DialogEnhancer:
         dialog_gain_db: float | None = None,
         background_atten_db: float | None = None,
         strength: float | None = None,
+        adaptive: bool | float | None = None,
+        night: bool | None = None,
+        hearing: HearingProfile | str | None = None,
+        hold: str | None = None,
     ) -> None:
-        """Change the controls, with a ramp of 45 ms: a ``level``, or gains of your own.
+        """Change the controls, with a ramp of 45 ms; see `DialogControls.changed`.
 
-        What is not given stays (``strength`` also beside a level). Raises OptionError for values that are
-        not possible, and for a level together with gains.
+        Raises OptionError for values that are not possible, and for a level together with gains.
         """
-        now = self._controls
-        kept = now.strength if strength is None else strength
-        if level is not None:
-            if dialog_gain_db is not None or background_atten_db is not None:
-                raise OptionError("a level sets both gains: give a level, or gains of your own, not both")
-            self._controls = DialogControls.of_level(level, kept)
-        else:
-            self._controls = DialogControls(
-                now.dialog_gain_db if dialog_gain_db is None else dialog_gain_db,
-                now.background_atten_db if background_atten_db is None else background_atten_db,
-                kept,
-            )
-        self._path.aim(self._controls.gains(self.bundle.calibration))
+        self._controls = self._controls.changed(
+            level=level,
+            dialog_gain_db=dialog_gain_db,
+            background_atten_db=background_atten_db,
+            strength=strength,
+            adaptive=adaptive,
+            night=night,
+            hearing=hearing,
+            hold=hold,
+        )
+        self._path.aim(self._controls, self._controls.gains(self.bundle.calibration))
+
+    @property
+    def speech(self) -> SpeechState:
+        """What is known of the dialog by now: it is about the newest samples that went in."""
+        return self._path.speech
+
+    def speech_spans(self) -> list[tuple[int, int]]:
+        """Spans of speech that have ended since the last call, as for captions.
+
+        First sample, and the one after the last, counted from the beginning of the stream (of the input; the
+        output is `delay_samples` later). A stream's end ends its last span.
+        """
+        spans, self._stream.spans = self._stream.spans, []
+        return spans
 
     @property
     def controls(self) -> DialogControls:
@@ -235,3 +293,27 @@ class DialogEnhancer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _out(self, block: Samples, out: Samples | None) -> Samples:
+        """``out`` or a new one; AudioError unless ``block`` goes on with the stream and ``out`` fits it."""
+        if self._closed:
+            raise AudioError("this DialogEnhancer is closed; open another one")
+        as_frames(block, self.channels)
+        if self._dtype is None:
+            self._dtype, self._flat = block.dtype, block.ndim == 1
+            self._stream.begin(block.dtype)
+        elif block.dtype != self._dtype:
+            raise AudioError(
+                f"a block of {block.dtype} was given in a stream of {self._dtype}: "
+                "convert it, or call reset() or flush() before a new stream"
+            )
+        if out is None:
+            return np.empty(block.shape, block.dtype)
+        if not isinstance(out, np.ndarray) or out.shape != block.shape or out.dtype != block.dtype:
+            found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise AudioError(f"out is {found}: it must be {block.dtype} {block.shape}, as the block is")
+        return out
+
+    def _began(self) -> None:
+        if self._meter.first_frame_ms is None:
+            self._meter.first_frame_ms = (time.perf_counter() - self._opened_at) * 1e3

@@ -81,9 +81,9 @@ class BandFrontEnd:
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return BandFrontEnd(**(fields | {"rate_hz": rate_hz, "window": window, "hop": window // 2}))
 
-    def stft(self) -> Stft:
-        """A fresh streaming STFT."""
-        return Stft(self.window)
+    def stft(self, channels: int = 0) -> Stft:
+        """A fresh streaming STFT, of one flat signal or of ``channels`` signals at once."""
+        return Stft(self.window, channels)
 
     def level(self) -> RunningLevel:
         """A fresh running level."""
@@ -140,7 +140,10 @@ class BandFrontEnd:
 
     def expand(self, mask: Float) -> Float:
         """Bin gains ``(..., bins)`` of a band mask ``(..., bands)``."""
-        return np.asarray(mask @ self.expansion.T, np.float32)
+        out = np.empty((*mask.shape[:-1], self.bins), np.float32)
+        out[..., : self.top_bin + 1] = mask @ self.expansion[: self.top_bin + 1].T
+        out[..., self.top_bin + 1 :] = (mask @ self.expansion[-1])[..., None]  # all rows above are alike
+        return out
 
 
 class RunningLevel:
@@ -169,33 +172,35 @@ class Stft:
     """Streaming short-time Fourier transform, periodic square-root Hann, 50 % overlap.
 
     Analysis and synthesis windows multiply to a Hann window, whose shifted copies sum to 1, so that
-    ``synthesize(analyze(x))`` is ``x`` delayed by one hop.
+    ``synthesize(analyze(x))`` is ``x`` delayed by one hop. With ``channels``, samples are ``(channels, n)``
+    and spectra ``(channels, bins)``; without, both are flat.
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, channels: int = 0) -> None:
         self.window = window
         self.hop = window // 2
+        self._state = (channels, self.hop) if channels else (self.hop,)
         n = np.arange(window)
         self.shape = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * n / window)).astype(np.float32)
         self.reset()
 
     def reset(self) -> None:
         """Forget the past."""
-        self._past = np.zeros(self.hop, np.float32)
-        self._tail = np.zeros(self.hop, np.float32)
+        self._past = np.zeros(self._state, np.float32)
+        self._tail = np.zeros(self._state, np.float32)
 
     def analyze(self, samples: Float) -> Complex:
         """Spectrum ``(window // 2 + 1,)`` of the last window, after ``hop`` new samples."""
-        frame = np.concatenate([self._past, samples])
+        frame = np.concatenate([self._past, samples], axis=-1)
         self._past = np.array(samples, np.float32)
-        return np.fft.rfft(frame * self.shape).astype(np.complex64)
+        return np.fft.rfft(frame * self.shape).astype(np.complex64, copy=False)
 
     def synthesize(self, spectrum: Complex) -> Float:
         """The next ``hop`` samples, one hop behind the newest analysed ones."""
-        frame = np.fft.irfft(spectrum, self.window).astype(np.float32) * self.shape
-        out = self._tail + frame[: self.hop]
-        self._tail = frame[self.hop :]
-        return out
+        frame = np.fft.irfft(spectrum, self.window).astype(np.float32, copy=False) * self.shape
+        out = self._tail + frame[..., : self.hop]
+        self._tail = frame[..., self.hop :]
+        return np.asarray(out)
 
     def analyze_all(self, samples: Float) -> Complex:
         """Spectra ``(frames, window // 2 + 1)`` of a whole signal, equal to hop-by-hop analysis.

@@ -299,6 +299,11 @@ def _fast_size(n: int) -> int:
     return min(size for size in smooth if size >= n)
 
 
+def lufs(power: float) -> float:
+    """Loudness in LUFS of a K-weighted, channel-weighted mean square; ``-inf`` of none."""
+    return _OFFSET_LU + 10 * math.log10(power) if power > 0 else -math.inf
+
+
 def _lufs(power: NDArray[np.float64] | float) -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
         return np.asarray(_OFFSET_LU + 10 * np.log10(power))

@@ -1,4 +1,4 @@
-"""How dialog and background are mixed anew: the controls, the gain law, its ramps, and the loudness hold.
+"""How dialog and background are mixed anew: the controls, the gain law, and its ramps.
 
 Pure numbers: no sound is touched and no network is known here.
 
@@ -12,23 +12,28 @@ With the dialog estimated as ``mask * dry``, the law
 
 is one gain per bin, and controls that do nothing give gains of exactly 1. A level of ``d`` dB changes the
 difference between dialog and background by ``d``: half by raising dialog, but never by more than 3 dB, the
-rest by lowering the background, so that peaks and the loudness hold have little to correct.
+rest by lowering the background, so that peaks and the loudness hold have little to correct. How much of it
+is used, where there is no dialog or the estimate is doubtful, is up to `_dialog_effect`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import OptionError
+from .hearing import HearingProfile
 
 LEVELS: dict[str, float] = {"off": 0.0, "low": 3.0, "medium": 6.0, "high": 9.0, "max": 12.0}  # dB
 MAX_DIALOG_GAIN_DB = 12.0
 MAX_BACKGROUND_ATTEN_DB = 18.0
+ADAPTIVE_LU = 10.0  # above it most listeners follow without effort (Torcoli et al. 2019, ducking levels)
+MAX_ADAPTIVE_LU = 30.0
+HOLDS = ("programme", "dialog")
 _MAX_LEVEL_GAIN_DB = 3.0  # how much of a level raises dialog
 
 
@@ -61,17 +66,33 @@ class DialogControls:
     """What the listener asks for.
 
     ``dialog_gain_db`` 0..12, ``background_atten_db`` 0..18 (positive lowers the background), ``strength``
-    0..1 blends the whole effect with the dry sound. Raises OptionError for values out of range.
+    0..1 blends the whole effect with the dry sound.
+
+    ``adaptive_lu`` 0..30: act only where the short-term loudness of dialog is less than so many LU above
+    that of the background, and no more than what is missing (None: always act). ``night``: bring what is
+    louder than the dialog down to it. ``hearing``: gain on the dialog as prescribed for an audiogram.
+    ``hold``: whose loudness stays as it was, that of the whole "programme", or that of the passages with
+    "dialog" (dialog-gated); night mode and hearing profile come on top of it.
+
+    Raises OptionError for values that are not possible.
     """
 
     dialog_gain_db: float = 0.0
     background_atten_db: float = 0.0
     strength: float = 1.0
+    adaptive_lu: float | None = None
+    night: bool = False
+    hearing: HearingProfile = HearingProfile()
+    hold: str = "programme"
 
     def __post_init__(self) -> None:
         _check("dialog_gain_db", self.dialog_gain_db, MAX_DIALOG_GAIN_DB, "dB")
         _check("background_atten_db", self.background_atten_db, MAX_BACKGROUND_ATTEN_DB, "dB")
         _check("strength", self.strength, 1.0, "")
+        if self.adaptive_lu is not None:
+            _check("adaptive_lu", self.adaptive_lu, MAX_ADAPTIVE_LU, "LU")
+        if self.hold not in HOLDS:
+            raise OptionError.unknown("hold", self.hold, HOLDS)
 
     @classmethod
     def of_level(cls, level: str | float, strength: float = 1.0) -> DialogControls:
@@ -81,9 +102,57 @@ class DialogControls:
         return cls(gain_db, level_db - gain_db, strength)
 
     @property
+    def neutral(self) -> bool:
+        """Whether the sound is left as it is."""
+        changes = self.difference_db > 0 or self.night or not self.hearing.neutral
+        return self.strength == 0.0 or not changes
+
+    @property
     def difference_db(self) -> float:
         """The requested change of the difference between dialog and background at full strength."""
         return self.dialog_gain_db + self.background_atten_db
+
+    def changed(
+        self,
+        *,
+        level: str | float | None = None,
+        dialog_gain_db: float | None = None,
+        background_atten_db: float | None = None,
+        strength: float | None = None,
+        adaptive: bool | float | None = None,
+        night: bool | None = None,
+        hearing: HearingProfile | str | None = None,
+        hold: str | None = None,
+    ) -> DialogControls:
+        """These controls with others; what is not given stays.
+
+        ``level`` sets both gains, as in `of_level`. ``adaptive``: False, True, or the wanted loudness
+        difference of dialog and background in LU (True: 10). ``hearing``: a profile, or text for
+        `HearingProfile.parse`; `HearingProfile()` for none. Raises OptionError for values that are not
+        possible, and for a level together with gains.
+        """
+        given: dict[str, Any] = {
+            "dialog_gain_db": dialog_gain_db,
+            "background_atten_db": background_atten_db,
+            "strength": strength,
+            "night": night,
+            "hearing": HearingProfile.parse(hearing) if isinstance(hearing, str) else hearing,
+            "hold": hold,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        if level is not None:
+            if "dialog_gain_db" in given or "background_atten_db" in given:
+                raise OptionError("a level sets both gains: give a level, or gains of your own, not both")
+            asked = DialogControls.of_level(level)
+            given |= {
+                "dialog_gain_db": asked.dialog_gain_db,
+                "background_atten_db": asked.background_atten_db,
+            }
+        if isinstance(adaptive, bool):
+            given["adaptive_lu"] = ADAPTIVE_LU if adaptive else None
+        elif adaptive is not None:
+            given["adaptive_lu"] = float(adaptive)
+        return replace(self, **given)
 
     def gains(self, calibration: Sequence[tuple[float, float]] = ()) -> Gains:
         """Linear gains. ``calibration`` says which difference in dB to apply for a requested one.
@@ -134,69 +203,6 @@ class GainRamp:
             pairs = zip(astuple(self._from), astuple(self.target))
             self.now = Gains(*(a + done * (b - a) for a, b in pairs)) if self._left else self.target
         return self.now
-
-
-class LoudnessHold:
-    """A slow make-up gain that keeps the loudness of the programme where it was.
-
-    It follows the ratio of the mean energies (K-weighted, as in BS.1770-4) of dry and remixed sound over
-    the last ``SECONDS``; quiet frames below the absolute gate of -70 LUFS do not count. Pauses between
-    words hardly move it. Where dialog comes back after long music, a second measure over 0.3 s caps the
-    gain, so that no onset comes out more than ``HEADROOM_DB`` louder than it went in. The gain stays
-    within ``LIMIT_DB``, and moves by at most ``RISE_DB_PER_S`` up and ``FALL_DB_PER_S`` down.
-    """
-
-    SECONDS = 6.0
-    FAST_SECONDS = 0.3
-    HEADROOM_DB = 1.5
-    LIMIT_DB = 12.0
-    RISE_DB_PER_S = 6.0
-    FALL_DB_PER_S = 60.0
-    _GATE = 10 ** ((-70 + 0.691) / 10)
-    _FRESH_S = 0.5  # after a change of controls the past counts no more than this
-
-    def __init__(self, frames_per_second: float) -> None:
-        self._rate = frames_per_second
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the past."""
-        self.gain_db = 0.0
-        self._weight = 0.0
-        self._slow = np.zeros(2)
-        self._fast = np.zeros(2)
-
-    def change(self) -> None:
-        """The controls have changed: what was measured says little about what comes."""
-        keep = min(1.0, self._FRESH_S * self._rate / self._weight) if self._weight else 1.0
-        self._weight *= keep
-        self._slow *= keep
-
-    def update(self, dry: float, remixed: float) -> float:
-        """Linear gain of this frame, from the K-weighted mean squares of its dry and remixed sound."""
-        if dry > self._GATE:
-            pair = np.array([dry, remixed])
-            decay = 1.0 - 1.0 / (self.SECONDS * self._rate)
-            self._weight = self._weight * decay + 1.0
-            self._slow = self._slow * decay + pair
-            self._fast += (pair - self._fast) / (self.FAST_SECONDS * self._rate)
-        return self._move(min(_ratio_db(self._slow), _ratio_db(self._fast) + self.HEADROOM_DB))
-
-    def release(self) -> float:
-        """Linear gain of a frame that stays dry: to exactly 1 within three frames."""
-        self.gain_db = 0.0 if abs(self.gain_db) < 2.0 else self.gain_db / 4
-        return 10 ** (self.gain_db / 20)
-
-    def _move(self, target_db: float) -> float:
-        target_db = min(max(target_db, -self.LIMIT_DB), self.LIMIT_DB)
-        rise, fall = self.RISE_DB_PER_S / self._rate, self.FALL_DB_PER_S / self._rate
-        self.gain_db += min(max(target_db - self.gain_db, -fall), rise)
-        return 10 ** (self.gain_db / 20)
-
-
-def _ratio_db(pair: NDArray[np.float64]) -> float:
-    dry, remixed = float(pair[0]), float(pair[1])
-    return 10 * math.log10(dry / remixed) if dry > 0 and remixed > 0 else 0.0
 
 
 def _level_db(level: str | float) -> float:

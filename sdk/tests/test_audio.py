@@ -54,6 +54,18 @@ def through(enhancer: DialogEnhancer, sound: np.ndarray, block: int = 4096) -> n
     return np.concatenate([*parts, enhancer.flush()])[enhancer.delay_samples :]
 
 
+LOW_BANDS = (np.arange(96) < 60).astype(np.float32)
+"""An ideal mask where dialog lies below, background above the 60th band."""
+
+
+def give_mask(enhancer: DialogEnhancer, mask: np.ndarray = LOW_BANDS) -> DialogEnhancer:
+    """Let the network say ``mask``; its engine runs, and fails as its script says, all the same."""
+    network = enhancer._network._network
+    step = network.step
+    network.step = lambda features: step(features) * 0 + mask
+    return enhancer
+
+
 def energy_db(sound: np.ndarray) -> float:
     return 10 * math.log10(float(np.mean(sound.astype(np.float64) ** 2)))
 
@@ -99,39 +111,36 @@ def test_the_added_latency_is_in_the_record(opened):
 
 def test_dialog_alone_comes_out_as_it_was(opened):
     """Mask 1: everything is dialog, so the gain is g_dialog, and the loudness hold takes it back."""
-    sound = noise(4)
+    sound = noise(6)
     out = through(opened(1.0, level="max"), sound)
-    settled = slice(2 * RATE, 4 * RATE)
-    np.testing.assert_allclose(out[settled], sound[settled], atol=2e-3)
-    onset = slice(HOP, 2 * HOP)
-    assert 0 < energy_db(out[onset]) - energy_db(sound[onset]) <= 3.0  # before it has settled
+    settled = slice(4 * RATE, 6 * RATE)
+    assert energy_db(out[settled]) == pytest.approx(energy_db(sound[settled]), abs=0.3)
+    onset = slice(HOP, RATE // 2)
+    assert -0.5 < energy_db(out[onset]) - energy_db(sound[onset]) <= 3.0  # before it has settled
 
 
-@pytest.mark.parametrize("value", [0.0, 0.25, 1.0])
-def test_the_gain_is_the_law_times_the_make_up_gain(opened, value):
-    """A flat mask makes the remix one gain for all samples of a moment; the first is known exactly.
-
-    Its make-up gain is one frame's step (15 ms of 60 dB/s down or 6 dB/s up) towards the inverse of the law.
-    """
-    sound = np.copysign(np.float32(0.1), noise(0.5))
+@pytest.mark.parametrize("value", [0.6, 1.0])
+def test_a_flat_mask_makes_the_remix_one_gain_for_all_samples_of_a_moment(opened, value):
+    sound = np.copysign(np.float32(0.1), noise(1.0))
+    sound[:, 1] = 0.5 * sound[:, 0]
     gain = through(opened(value, level="max"), sound) / sound
-    law = DialogControls.of_level("max").gains().of_mask(np.array([value], np.float32))[0]
-    make_up_db = np.clip(-20 * np.log10(law), -60 * 0.015, 6 * 0.015)
-    np.testing.assert_allclose(gain[0], law * 10 ** (make_up_db / 20), rtol=1e-4)
     np.testing.assert_allclose(gain[:, 1], gain[:, 0], atol=1e-5)
     assert np.abs(np.diff(gain[:, 0])).max() < 1e-3
+    assert np.ptp(gain) > 0.01
 
 
-def half_dialog(features: np.ndarray) -> np.ndarray:
-    """An ideal mask for dialog below, background above the 60th band."""
-    return (np.arange(96) < 60).astype(np.float32)
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_without_dialog_the_sound_is_left_alone_bit_for_bit(opened, value):
+    enhancer = opened(value, level="max", channels=6)
+    sound = noise(1.0, 6)
+    assert through(enhancer, sound).tobytes() == sound.tobytes()
+    assert enhancer.record().state == "active"
 
 
 @pytest.mark.parametrize(("level", "db"), [("low", 3), ("medium", 6), ("high", 9), ("max", 12)])
-def test_a_level_moves_dialog_against_background_by_its_decibels(opened, monkeypatch, level, db):
+def test_a_level_moves_dialog_against_background_by_its_decibels(opened, level, db):
     """Two tones, one in bands taken for dialog, one not; tolerance 0.1 dB."""
-    enhancer = opened(level=level)
-    monkeypatch.setattr(enhancer._network, "mask", half_dialog)
+    enhancer = give_mask(opened(level=level))
     n = np.arange(4 * RATE)
     tones = [0.1 * np.sin(2 * np.pi * hz * n / RATE) for hz in (500, 6000)]
     sound = np.stack([sum(tones)] * 2, 1).astype(np.float32)
@@ -140,14 +149,14 @@ def test_a_level_moves_dialog_against_background_by_its_decibels(opened, monkeyp
     assert 20 * math.log10(low / high) == pytest.approx(db, abs=0.1)
 
 
-def test_the_calibration_of_the_bundle_is_applied(opened, monkeypatch):
+def test_the_calibration_of_the_bundle_is_applied(opened):
     enhancer = opened(level="medium", calibration=((6.0, 8.0),))
     gains = DialogControls.of_level("medium").gains(((6.0, 8.0),))
-    assert enhancer._path._wanted == gains
+    assert enhancer._path._wanted[1] == gains
     assert 20 * math.log10(gains.dialog / gains.background) == pytest.approx(8.0)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("value", [0.0, 0.6, 1.0])
 def test_programme_loudness_is_held_within_half_a_unit(opened, value):
     sound = noise(8)
     meters = LoudnessMeter(RATE, 2), LoudnessMeter(RATE, 2)
@@ -159,14 +168,14 @@ def test_programme_loudness_is_held_within_half_a_unit(opened, value):
 def test_left_and_right_get_the_same_gain(opened):
     sound = noise(1.0)
     sound[:, 1] = -0.3 * sound[:, 0]
-    out = through(opened(0.4, level="max"), sound)
+    out = through(opened(0.7, level="max"), sound)
     np.testing.assert_allclose(out[:, 1], -0.3 * out[:, 0], atol=1e-6)
 
 
 def test_surrounds_and_lfe_are_background_whatever_the_mask(opened):
-    sound = noise(1.0, 6)
+    sound = noise(1.5, 6)
     out = through(opened(1.0, level="max", channels=6), sound)
-    gain = np.median(out / sound, axis=0)
+    gain = np.median((out / sound)[RATE // 2 :], axis=0)
     difference = 20 * np.log10(gain[0] / gain[3:])
     np.testing.assert_allclose(difference, 12.0, atol=0.05)
     np.testing.assert_allclose(gain[:3], gain[0], rtol=1e-3)
@@ -176,25 +185,27 @@ def test_the_true_peak_stays_below_the_ceiling(opened):
     sound = np.clip(noise(3.0, level=0.3), -0.89, 0.89)
     quiet_then_loud = np.concatenate([0.05 * sound[:RATE], sound])
     assert true_peak_dbtp(quiet_then_loud) > 0
-    assert true_peak_dbtp(through(opened(0.5, level="max"), quiet_then_loud)) <= -0.9
+    assert true_peak_dbtp(through(opened(0.8, level="max"), quiet_then_loud)) <= -0.9
 
 
 def test_int16_is_float_rounded(opened):
     ints = (noise() * 32768).astype(np.int16)
-    as_float = through(opened(0.5), ints.astype(np.float32) / 32768)
-    assert np.array_equal(through(opened(0.5), ints), np.rint(as_float * 32768).astype(np.int16))
+    as_float = through(opened(0.7), ints.astype(np.float32) / 32768)
+    assert np.array_equal(through(opened(0.7), ints), np.rint(as_float * 32768).astype(np.int16))
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 88200, 96000, 192000])
 def test_other_rates_are_remixed_alike(opened, rate):
-    """A tone that is all background, at the network's rate and at another one: same gain, no comb."""
+    """Two tones, dialog and background: the same change at the network's rate and at another one, no comb."""
     n = np.arange(rate * 2)
-    for hz in (100, 0.35 * min(rate, RATE)):
-        tone = (0.1 * np.sin(2 * np.pi * hz * n / rate)).astype(np.float32)[:, None]
-        out = through(opened(0.0, level="max", rate_hz=rate, channels=1), tone)
-        early = slice(rate // 50, rate // 20)
-        gain = energy_db(out[early]) - energy_db(tone[early])
-        assert gain == pytest.approx(-9.0, abs=0.6)  # the loudness hold has begun to take it back
+    below = (np.arange(96) < 20).astype(np.float32)  # 660 Hz
+    for hz in (1500, 0.35 * min(rate, RATE)):
+        tones = [0.1 * np.sin(2 * np.pi * f * n / rate) for f in (300, hz)]
+        enhancer = give_mask(opened(level="max", rate_hz=rate, channels=1), below)
+        out = through(enhancer, np.float32(sum(tones))[:, None])[rate // 2 : 3 * rate // 2, 0]
+        at = n[rate // 2 : 3 * rate // 2]
+        low, high = (abs(np.vdot(out, np.exp(2j * np.pi * f * at / rate))) for f in (300, hz))
+        assert 20 * math.log10(low / high) == pytest.approx(12.0, abs=0.1)
 
 
 # The stream
@@ -210,39 +221,39 @@ def test_the_block_size_does_not_change_a_bit(opened, data):
         sound = np.clip(sound * 32768, -32768, 32767).astype(np.int16)
     sizes = data.draw(st.lists(st.one_of(st.integers(0, 40), st.integers(0, 5000)), max_size=12))
     cuts = np.minimum(np.cumsum(sizes), len(sound)) if sizes else []
-    enhancer = opened(0.3, rate_hz=rate)
+    enhancer = opened(0.7, rate_hz=rate)
     parts = [enhancer.process(part) for part in np.split(sound, cuts)]
     got = np.concatenate([*parts, enhancer.flush()])
-    assert got[enhancer.delay_samples :].tobytes() == through(opened(0.3, rate_hz=rate), sound).tobytes()
+    assert got[enhancer.delay_samples :].tobytes() == through(opened(0.7, rate_hz=rate), sound).tobytes()
 
 
 def test_single_samples_come_out_as_in_one_block(opened):
     sound = noise(0.06, 1)
-    by_one = through(opened(0.3, channels=1), sound, block=1)
-    assert by_one.tobytes() == through(opened(0.3, channels=1), sound, block=len(sound)).tobytes()
+    by_one = through(opened(0.7, channels=1), sound, block=1)
+    assert by_one.tobytes() == through(opened(0.7, channels=1), sound, block=len(sound)).tobytes()
 
 
 def test_mono_may_be_flat(opened):
     sound = noise(0.1, 1)
-    flat, column = (through(opened(0.3, channels=1), s) for s in (sound[:, 0], sound))
+    flat, column = (through(opened(0.7, channels=1), s) for s in (sound[:, 0], sound))
     assert flat.ndim == 1
     assert np.array_equal(flat, column[:, 0])
 
 
 def test_out_is_filled_and_may_be_the_block_itself(opened):
     sound = noise(0.2)
-    expected = opened(0.3).process(sound)
+    expected = opened(0.7).process(sound)
     out = np.empty_like(sound)
-    assert opened(0.3).process(sound, out) is out
+    assert opened(0.7).process(sound, out) is out
     assert np.array_equal(out, expected)
     block = sound.copy()
-    opened(0.3).process(block, out=block)
+    opened(0.7).process(block, out=block)
     assert np.array_equal(block, expected)
 
 
 @pytest.mark.parametrize("level", ["off", "max"])
 def test_after_reset_and_flush_the_stream_begins_anew(opened, level):
-    enhancer = opened(0.3, level=level)
+    enhancer = opened(0.7, level=level)
     first = through(enhancer, noise())
     assert np.array_equal(through(enhancer, noise()), first)
     enhancer.process(noise(0.1))
@@ -260,7 +271,7 @@ def test_controls_change_without_a_click_and_off_is_exact_soon(opened):
     """No second difference beyond that of the tone itself at its loudest, and 5 % more."""
     n = np.arange(4 * RATE)
     tone = np.stack([0.1 * np.sin(2 * np.pi * 300 * n / RATE)] * 2, 1).astype(np.float32)
-    enhancer = opened(0.0, level="off")
+    enhancer = opened(0.9, level="off")
     parts = []
     changes = ["max", "off", "low", "high", "off"]
     for i, level in enumerate(changes):
@@ -277,7 +288,7 @@ def test_controls_change_without_a_click_and_off_is_exact_soon(opened):
 
 def test_a_change_of_controls_falls_on_the_same_sample_whatever_the_block_size(opened):
     def run(block: int) -> np.ndarray:
-        enhancer, sound, parts = opened(0.0, level="off"), noise(0.4), []
+        enhancer, sound, parts = opened(0.7, level="off"), noise(0.4), []
         for start in (0, 9000):
             piece = sound[start : start + 9000]
             parts += [enhancer.process(piece[i : i + block]) for i in range(0, len(piece), block)]
@@ -306,9 +317,9 @@ def test_partial_controls_keep_the_others(opened):
 def test_silence_in_is_silence_out(opened, level):
     sound = noise(0.3)
     sound[5000:] = 0.0
-    out = through(opened(0.3, level=level), sound)
+    out = through(opened(0.7, level=level), sound)
     assert not out[5000 + 2 * HOP :].any()
-    assert not through(opened(0.3, level=level), np.zeros((9000, 2), np.float32)).any()
+    assert not through(opened(0.7, level=level), np.zeros((9000, 2), np.float32)).any()
 
 
 def test_samples_that_are_not_finite_become_zero_and_poison_nothing(opened):
@@ -317,8 +328,8 @@ def test_samples_that_are_not_finite_become_zero_and_poison_nothing(opened):
     bad[10000:10003, 0] = [np.nan, np.inf, -np.inf]
     clean = sound.copy()
     clean[10000:10003, 0] = 0.0
-    enhancer = opened(0.3, level="max")
-    assert np.array_equal(through(enhancer, bad), through(opened(0.3, level="max"), clean))
+    enhancer = opened(0.7, level="max")
+    assert np.array_equal(through(enhancer, bad), through(opened(0.7, level="max"), clean))
     assert "DE.E_NOT_FINITE" in enhancer.record().errors
     assert np.array_equal(through(opened(level="off"), bad), clean)
 
@@ -329,9 +340,9 @@ def test_clipped_huge_and_tiny_constants_pass(opened, value):
     sound[::3] *= -1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        out = through(opened(0.3, level="max"), sound)
+        out = through(opened(0.7, level="max"), sound)
     assert np.isfinite(out).all()
-    enhancer = opened(0.3, level="max")
+    enhancer = opened(0.7, level="max")
     enhancer.process(sound)
     after = enhancer.process(noise(2.0))
     assert np.isfinite(after).all()
@@ -340,27 +351,20 @@ def test_clipped_huge_and_tiny_constants_pass(opened, value):
 # Faults
 
 
-def dry_apart_from(sound: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Numbers of the hops that differ from dry sound."""
-    different = (sound != out).any(1)
-    return np.unique(np.flatnonzero(different) // HOP)
-
-
 @pytest.mark.parametrize(
-    ("script", "code"), [({"fail_at": [4]}, "DE.E_ENGINE"), ({"nan_at": [4]}, "DE.E_OUTPUT")]
+    ("script", "code"), [({"fail_at": [30]}, "DE.E_ENGINE"), ({"nan_at": [30]}, "DE.E_OUTPUT")]
 )
 def test_a_faulty_hop_is_dry_and_the_stream_goes_on(opened, script, code):
-    """Call 4 is the fourth frame, whose middle is the border of the third and the fourth hop."""
-    sound = np.copysign(np.float32(0.1), noise(0.5))
-    enhancer = opened(0.0, level="max", script=script)
-    gain = (through(enhancer, sound) / sound)[:, 0]
+    """Call 30 is the frame whose middle is the border of the 29th and the 30th hop."""
+    sound = noise(1.0) + np.float32(0.2 * np.sin(np.arange(RATE) / 25))[:, None]  # a voice of 300 Hz
+    enhancer = give_mask(opened(1.0, level="max", script=script))
+    change = np.abs(through(enhancer, sound) - sound).max(1)
     record = enhancer.record()
     assert code in record.errors
     assert record.frames_bypassed == 1
     assert record.frames_in == record.frames_enhanced + 1
-    assert gain[3 * HOP] == pytest.approx(1.0, abs=0.05)
-    assert max(gain[2 * HOP], gain[4 * HOP]) < 0.45
-    assert np.abs(np.diff(gain)).max() < 2 / HOP  # a ramp, not a step
+    before, at, after = (change[n * HOP - 20 : n * HOP + 20].max() for n in (28, 29, 30))
+    assert at < 0.1 * min(before, after)
 
 
 def test_a_mask_out_of_range_is_not_used(opened):
@@ -401,8 +405,8 @@ def test_a_late_hop_is_dry_and_said_to_be_late(opened):
 
 
 def test_a_deadline_that_is_kept_changes_nothing(opened):
-    timed = opened(0.3, level="max", deadline_ms=5000.0)
-    assert np.array_equal(through(timed, noise()), through(opened(0.3, level="max"), noise()))
+    timed = opened(0.7, level="max", deadline_ms=5000.0)
+    assert np.array_equal(through(timed, noise()), through(opened(0.7, level="max"), noise()))
     timed.close()
 
 
@@ -416,7 +420,7 @@ def test_while_the_model_loads_sound_is_dry(opened, monkeypatch):
         return open_session(*args, **kwargs)
 
     monkeypatch.setattr(_dialog_network.Session, "open", slow)
-    enhancer = opened(0.3, level="max", background=True)
+    enhancer = opened(0.7, level="max", background=True)
     assert not enhancer.ready()
     assert enhancer.record().state == "warming"
     assert through(enhancer, noise()).tobytes() == noise().tobytes()
