@@ -30,7 +30,7 @@ FLAGS = (
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="chromium is not installed (Debian: apt install chromium)"
 )
-CELLS = 600
+CELLS = 300
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_the_command_reports_a_store(tmp_path, capsys):
     assert (tmp_path / "r" / "index.html").is_file()
 
 
-# --- the page in a browser --------------------------------------------------------------------------------
+# --- the page as it is written, with or without a browser -------------------------------------------------
 
 
 class Page(html.parser.HTMLParser):
@@ -174,6 +174,64 @@ class Page(html.parser.HTMLParser):
 
     def all(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
         return [a for t, a in self.tags if t == tag and all(a.get(k) == v for k, v in wanted.items())]
+
+
+@pytest.fixture(scope="module")
+def written(folder):
+    return Page((folder / "index.html").read_text())
+
+
+def test_the_page_is_for_assistive_technology_as_written(written):
+    assert written.all("html", lang="en") and written.all("meta", name="viewport")
+    ids = [a["id"] for _, a in written.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    for _, attributes in written.tags:  # whatever refers to something refers to something that is there
+        if "hidden" in attributes:
+            continue  # filled by a script when it is shown
+        for name in ("aria-labelledby", "for"):
+            assert set((attributes.get(name) or "").split()) <= set(ids)
+    skip = next(a for a in written.all("a") if a.get("class") == "skip")
+    assert (skip["href"] or "").lstrip("#") in ids
+    for tag in ("section", "nav", "form"):
+        assert all("aria-label" in a or "aria-labelledby" in a for a in written.all(tag)), tag
+    levels = [int(tag[1]) for tag, _ in written.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:]))
+    assert written.all("p", role="status") and written.all("noscript")
+
+
+def test_every_file_and_element_that_the_page_asks_for_is_there(written, folder):
+    asked = [a["src"] for a in written.all("script")] + [a["href"] for a in written.all("link")]
+    assert asked and all((folder / str(name)).is_file() for name in asked)
+    ids = {a["id"] for _, a in written.tags if "id" in a}
+    for script in folder.glob("*.js"):
+        wanted = set(re.findall(r'element\("([\w-]+)"\)', script.read_text()))
+        assert wanted <= ids, script.name
+
+
+def test_what_the_page_shows_is_what_was_judged(folder, cells):
+    """The data that the scripts draw, decoded as they decode it."""
+    text = (folder / "data" / "summary.js").read_text()
+    summary = json.loads(json.loads(re.search(r"JSON\.parse\((\".*\")\) \};", text)[1]))  # type: ignore[index]
+    assert summary["digest"] == [j.cell.digest for j in cells]
+    assert all(
+        len(summary[name]) == len(cells) for name in ("digest", "green", "p99", "runs", "slot", "chunk")
+    )
+    for name, wanted in (
+        ("status", [j.verdict.status.value for j in cells]),
+        ("rung", [j.verdict.rung.value for j in cells]),
+        ("soc", [j.cell.soc for j in cells]),
+    ):
+        assert [summary["names"][name][code] for code in summary[name]] == wanted
+    chunks = {path.name for path in (folder / "data").glob("cells-*.js")}
+    assert chunks == {f"cells-{chunk}.js" for chunk in summary["chunk"]}
+    chunk = json.loads(
+        json.loads(re.search(r"JSON\.parse\((\".*\")\);", (folder / "data" / "cells-0.js").read_text())[1])  # type: ignore[index]
+    )
+    assert all(summary["chunk"][summary["digest"].index(digest)] == 0 for digest in chunk["cells"])
+    assert all("--cell" in detail["command"] for detail in chunk["cells"].values())
+
+
+# --- the page in a browser --------------------------------------------------------------------------------
 
 
 @needs_browser
@@ -192,6 +250,7 @@ def test_the_map_shows_status_and_rung_in_words_and_is_for_keyboards(folder, tmp
 
 
 @needs_browser
+@pytest.mark.slow
 def test_a_cell_opens_from_its_address_with_everything_about_it(folder, tmp_path, bad):
     text = browse(tmp_path, folder / "index.html", f"#cell={bad.cell.digest}", "--dump-dom")
     assert f"--cell {bad.cell.digest}" in text  # the command to run it again
@@ -205,6 +264,7 @@ def test_a_cell_opens_from_its_address_with_everything_about_it(folder, tmp_path
 
 
 @needs_browser
+@pytest.mark.slow
 def test_filters_are_in_the_address(folder, tmp_path, cells):
     text = browse(tmp_path, folder / "index.html", "#status=FAIL&soc=chip-22", "--dump-dom")
     wanted = sum(j.verdict.status is Status.FAIL and j.cell.soc == "chip-22" for j in cells)
@@ -213,6 +273,7 @@ def test_filters_are_in_the_address(folder, tmp_path, cells):
 
 
 @needs_browser
+@pytest.mark.slow
 def test_versions_are_compared_on_the_page(folder, tmp_path):
     text = browse(tmp_path, folder / "index.html", "#view=diff&axis=firmware", "--dump-dom")
     assert f"{CELLS // 2} pairs" in text and "firmware 2026.8 to 2026.9" in text
@@ -220,6 +281,7 @@ def test_versions_are_compared_on_the_page(folder, tmp_path):
 
 
 @needs_browser
+@pytest.mark.slow
 def test_the_pages_own_statistics_are_scipys(folder, tmp_path):
     stats = pytest.importorskip("scipy.stats")
     cases = [(12, 9.0, 0.03, 14, 9.04, 0.05), (3, 9.0, 0.2, 30, 8.9, 0.01), (60, 1.0, 0.04, 60, 1.0, 0.04)]
@@ -237,6 +299,7 @@ def test_the_pages_own_statistics_are_scipys(folder, tmp_path):
 
 
 @needs_browser
+@pytest.mark.slow
 def test_a_picture_of_the_page_can_be_taken(folder, tmp_path):
     browse(tmp_path, folder / "index.html", "", f"--screenshot={tmp_path / 'page.png'}")
     assert (tmp_path / "page.png").stat().st_size > 20_000
