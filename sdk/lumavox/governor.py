@@ -27,6 +27,7 @@ __all__ = ["Conditions", "Governor", "Policy", "Step", "Switches", "frame_deadli
 
 _LONE_FRAMES = 3  # a hiccup delays its own frame and one or two after it; that is no reason to step
 _MIN_SAMPLES = 20
+_RECENT_S = 0.25  # before a switch: how slow the device is just now
 
 
 def frame_deadline_us(display_hz: float, frame_rate: float, reserve_us: float = 0.0) -> float:
@@ -64,6 +65,10 @@ class Policy:
     min_dwell_s: float = 4.0  # on each rung, unless frames are late
     up_dwell_s: float = 8.0  # there must have been room for so long; doubled by each step up that failed
     max_up_dwell_s: float = 300.0
+    retry_last: float = (
+        8.0  # after so many dwells on the last rung, the one above is tried whatever is predicted
+    )
+    retry: float = 30.0  # the same on other rungs
     failed_within_s: float = 30.0  # a step up that is taken back so soon has failed
     patience_down_s: float = 3.0  # to wait for a cut before a fade
     patience_up_s: float = 20.0
@@ -293,6 +298,11 @@ class Governor:
             fits = predicted_us is not None and predicted_us <= policy.up_at * self.deadline_us
             if fits and self._usable[target]:
                 return target
+        # Costs may have been learned at a bad moment, and the filter's time says little about an engine.
+        last = self.rung == len(self.ladder) - 1
+        retry_s = (policy.retry_last if last else policy.retry) * self._up_dwell_s
+        if self._now_s - self._entered_s >= retry_s and self._usable[self.rung - 1]:
+            return self.rung - 1
         return None
 
     def _fitting(self, first: int) -> int | None:
@@ -344,14 +354,18 @@ class Governor:
     def _switch(self, target: int, reason: str) -> None:
         """Stand on another rung, and remember what that says about the future."""
         policy, forecast = self.policy, self.conditions.thermal_forecast
+        recent = sorted(us for second, us in self._times if second > self._now_s - _RECENT_S)
+        if recent and self._calm:
+            self._slowdown = recent[len(recent) // 2] / self._cost(self.rung)
         if target > self.rung:
-            if self._now_s - self._stepped_up_s < policy.failed_within_s:
+            up_s = self._now_s - self._stepped_up_s  # since the last step up
+            if up_s < policy.failed_within_s:
                 self._up_dwell_s = min(2 * self._up_dwell_s, policy.max_up_dwell_s)
+            elif up_s >= 4 * policy.failed_within_s:
+                self._up_dwell_s = policy.up_dwell_s
             if forecast is not None and forecast >= policy.thermal_down:
                 self._hot_at = forecast
         else:
-            if self._now_s - self._stepped_up_s >= 4 * policy.failed_within_s:
-                self._up_dwell_s = policy.up_dwell_s
             self._stepped_up_s = self._now_s
         if reason == "memory pressure":
             self._pressed_s = self._now_s
