@@ -23,7 +23,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lumavox.update._fetcher  # noqa: F401  imported here once, not in every child
+import tuf.ngclient  # noqa: F401  imported here once, not in every child
+import urllib3  # noqa: F401
+
 from lumavox.telemetry import SCHEMA, TelemetryRecord
 from lumavox.update.client import Limits
 from lumavox.update.device import Device

@@ -2,7 +2,8 @@
 
 TUF bounds the bytes of every file. This bounds the time of everything together: name look-up, handshake,
 headers and body run in a thread, and who waits gives up at the deadline, even on a server that sends one
-byte now and then. Temporary files lie beside the store, never in memory-backed ``/tmp``.
+byte now and then. Temporary files lie beside the store, never in memory-backed ``/tmp``. It has the two
+methods of tuf's ``FetcherInterface`` that its client calls; tuf is imported where it is first used.
 """
 
 from __future__ import annotations
@@ -16,19 +17,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import urllib3
-from tuf.api import exceptions
-from tuf.ngclient.fetcher import FetcherInterface
-
 from .._version import __version__
 
 CHUNK_BYTES = 64 * 1024
 
 
-class BoundedFetcher(FetcherInterface):
+class BoundedFetcher:
     """``silence_s``: the longest that nothing may come; `allow` says when all has to be there."""
 
     def __init__(self, folder: Path, silence_s: float) -> None:
+        import urllib3
+
         self._folder, self._silence_s = folder, silence_s
         self._deadline = 0.0
         retries = urllib3.Retry(total=3, read=0, redirect=3, backoff_factor=0.1)
@@ -45,10 +44,12 @@ class BoundedFetcher(FetcherInterface):
 
     @contextlib.contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
-        """A temporary file with the content of ``url``. Raises DownloadError."""
+        """A temporary file with the content of ``url``. Raises DownloadError of tuf and its kind."""
+        from tuf.api import exceptions
+
         with tempfile.TemporaryFile(dir=self._folder) as file:
             got = 0
-            for chunk in self.fetch(url):
+            for chunk in self._fetch(url):
                 got += len(chunk)
                 if got > max_length:
                     raise exceptions.DownloadLengthMismatchError(f"{url}: more than {max_length} bytes")
@@ -56,7 +57,14 @@ class BoundedFetcher(FetcherInterface):
             file.seek(0)
             yield file
 
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """The content of ``url``. Raises DownloadError of tuf and its kind."""
+        with self.download_file(url, max_length) as file:
+            return file.read()
+
     def _fetch(self, url: str) -> Iterator[bytes]:
+        from tuf.api import exceptions
+
         chunks: queue.Queue[bytes | Exception | None] = queue.Queue(maxsize=4)
         stop = threading.Event()
 
@@ -94,6 +102,9 @@ class BoundedFetcher(FetcherInterface):
             stop.set()
 
     def _read(self, url: str) -> Iterator[bytes]:
+        import urllib3
+        from tuf.api import exceptions
+
         timeout = urllib3.Timeout(connect=self._silence_s, read=self._silence_s)
         response: Any = self._pool.request("GET", url, preload_content=False, timeout=timeout)
         try:

@@ -24,12 +24,11 @@ from .._bundle_rules import MAX_BUNDLE_BYTES
 from .._parse import dump_json, load_json, parse, plain
 from ..errors import MissingExtraError, UpdateError, UpdateRefusedError, UpdateTransportError
 from ._disk import Disk
+from ._fetcher import BoundedFetcher
 from .release import CUSTOM_KEY, Release
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
-
-    from ._fetcher import BoundedFetcher
 
 SEEN = "seen.json"
 CLOCK_SLACK_S = 86_400.0
@@ -99,7 +98,7 @@ class Repository:
     def refresh(self) -> None:
         """Get and verify the metadata. Raises UpdateTransportError, UpdateRefusedError, MissingExtraError;
         what was known before is then still known."""
-        ngclient, fetcher = _tuf()
+        ngclient = _tuf()
         limits = self._limits
         now, seen = self._clock(), self._seen()
         if now < seen.checked_at - CLOCK_SLACK_S:
@@ -119,7 +118,7 @@ class Repository:
             snapshot_max_length=limits.snapshot_bytes,
             targets_max_length=limits.targets_bytes,
         )
-        self._fetcher = fetcher(self._folder, limits.silence_s)
+        self._fetcher = BoundedFetcher(self._folder, limits.silence_s)
         self._fetcher.allow(limits.check_s)
         with _named("the repository's metadata"):
             self._updater = ngclient.Updater(
@@ -235,14 +234,12 @@ def _named(what: str) -> Iterator[None]:
         raise UpdateTransportError(f"{what}: cannot be fetched: {cause}; try again later") from cause
 
 
-def _tuf() -> tuple[Any, Any]:
+def _tuf() -> Any:
     try:
         from tuf import ngclient
-
-        from ._fetcher import BoundedFetcher
     except ImportError as cause:
         raise MissingExtraError("tuf", "update", "Updating models") from cause
-    return ngclient, BoundedFetcher
+    return ngclient
 
 
 def _utc(seconds: float) -> str:

@@ -163,7 +163,6 @@ class Slots:
             return Bundle.open(self._factory, trusted_keys=self._trusted)
         one = state.slots[source]
         path = self.folder / one.file
-        size = path.stat().st_size
-        if size != one.bytes:
-            raise UpdateError(f"{path}: {size} bytes, the state says {one.bytes}")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != one.sha256:
+            raise UpdateError(f"{path}: is not the file that was installed")
         return self.check(path, one.release)
