@@ -94,6 +94,7 @@ class DialogLayout:
                 self._goal = 0.0
         elif self._without > self._patience:
             self._goal = 1.0
+            self._inside = self._outside = 0.0  # where it was says nothing of where it will be
         step = min(max(self._goal - self.sides, -self._cross), self._cross)
         self.sides = self._goal if abs(self._goal - self.sides) <= self._cross else self.sides + step
 

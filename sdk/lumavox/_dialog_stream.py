@@ -20,7 +20,7 @@ from .dsp import BandFrontEnd
 from .limiter import TruePeakLimiter
 from .loudness import to_float
 from .resampler import Resampler
-from .speech import BEGIN_S, HOLD_S
+from .speech import BEGIN_LAG_S, END_LAG_S
 from .telemetry import Meter
 
 Float = NDArray[np.float32]
@@ -127,10 +127,10 @@ class DialogStream:
     def _note_speech(self, active: bool) -> None:
         heard = self._hops * self._hop * self._rate_hz // self._network_hz
         if active and self._spoken_since is None:
-            self._spoken_since = max(0, heard - round(BEGIN_S * self._rate_hz))
+            self._spoken_since = max(0, heard - round(BEGIN_LAG_S * self._rate_hz))
         elif not active and self._spoken_since is not None:
             since, self._spoken_since = self._spoken_since, None
-            self.spans.append((since, max(since, heard - round(HOLD_S * self._rate_hz))))
+            self.spans.append((since, max(since, heard - round(END_LAG_S * self._rate_hz))))
 
     def _part(self, dialog: Float) -> None:
         """The dialog, as late as the limiter's output, and what the dry sound has beside it."""

@@ -25,8 +25,9 @@ from .loudness import lufs
 
 PRESENT_SHARE = 0.2  # of all power: dialog has begun
 ABSENT_SHARE = 0.08  # below it for HOLD_S: dialog has ended
-BEGIN_S = 0.06
+BEGIN_S = 0.09
 HOLD_S = 0.6  # pauses between words and breaths are part of the dialog
+BEGIN_LAG_S, END_LAG_S = BEGIN_S + 0.03, HOLD_S + 0.25  # from what is heard to what ``active`` says
 MIN_DIALOG_LUFS = -60.0  # quieter speech is nobody's dialog
 DOUBTFUL_DB, SURE_DB = -2.0, 4.0  # expected SDR of the stem at confidence 0 and 1
 _SHARE_S = 0.12  # a syllable
@@ -90,7 +91,7 @@ class SpeechTracker:
         self._dialog += (squared - self._dialog) * self._share_step
         self._total += (total - self._total) * self._share_step
         share = min(1.0, self._dialog / (self._total + _TINY))
-        active = self._decide(share)
+        active = self._decide(share, max(self._dialog, squared) < self._quietest)
         if active:
             self._sure = self._sure * self._confidence_keep + squared
             self._doubt = self._doubt * self._confidence_keep + doubt
@@ -103,12 +104,12 @@ class SpeechTracker:
         self.state = SpeechState(active, share, self._confidence(), *levels)
         return self.state
 
-    def _decide(self, share: float) -> bool:
+    def _decide(self, share: float, quiet: bool) -> bool:
         active = self.state.active
         if active:
-            against, needed = share < ABSENT_SHARE or self._dialog < self._quietest, self._hold
+            against, needed = share < ABSENT_SHARE or quiet, self._hold
         else:
-            against, needed = share > PRESENT_SHARE and self._dialog > self._quietest, self._begin
+            against, needed = share > PRESENT_SHARE and not quiet, self._begin
         self._count = self._count + 1 if against else 0
         if self._count >= needed:
             self._count = 0

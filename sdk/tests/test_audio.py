@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,60 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bundles
+from enhancers import HOP, RATE, Opener, energy_db, give_mask, noise, opener, through
 from lumavox.audio import DialogEnhancer
-from lumavox.bundle import Bundle
 from lumavox.errors import AudioError, BackendError, BundleFormatError, OptionError
 from lumavox.loudness import LoudnessMeter, true_peak_dbtp
 from lumavox.remix import DialogControls
 
-RATE = 48000
-HOP = 720
-
-Opener = Callable[..., DialogEnhancer]
-
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Opener:
-    """Opens a bundle whose network gives the mask ``value`` in every band, with faults by ``script``."""
-    known: dict[str, Bundle] = {}
-
-    def open_(value: float = 1.0, *, calibration: object = (), **options) -> DialogEnhancer:
-        script = {"op": "mask", "value": value} | options.pop("script", {})
-        key = repr((script, calibration))
-        if key not in known:
-            folder = tmp_path_factory.mktemp("de")
-            path = bundles.de_bundle(folder, mask=value, model=script, calibration=calibration)
-            known[key] = Bundle.open(path, trusted_keys=bundles.trusted())
-        return DialogEnhancer.open(known[key], **options)
-
-    return open_
-
-
-def noise(seconds: float = 0.5, channels: int = 2, level: float = 0.1, rate: int = RATE) -> np.ndarray:
-    rng = np.random.default_rng(8)
-    return (rng.standard_normal((round(seconds * rate), channels)) * level).astype(np.float32)
-
-
-def through(enhancer: DialogEnhancer, sound: np.ndarray, block: int = 4096) -> np.ndarray:
-    """The whole stream with its tail, delay removed."""
-    parts = [enhancer.process(sound[i : i + block]) for i in range(0, len(sound), block)]
-    return np.concatenate([*parts, enhancer.flush()])[enhancer.delay_samples :]
-
-
-LOW_BANDS = (np.arange(96) < 60).astype(np.float32)
-"""An ideal mask where dialog lies below, background above the 60th band."""
-
-
-def give_mask(enhancer: DialogEnhancer, mask: np.ndarray = LOW_BANDS) -> DialogEnhancer:
-    """Let the network say ``mask``; its engine runs, and fails as its script says, all the same."""
-    network = enhancer._network._network
-    step = network.step
-    network.step = lambda features: step(features) * 0 + mask
-    return enhancer
-
-
-def energy_db(sound: np.ndarray) -> float:
-    return 10 * math.log10(float(np.mean(sound.astype(np.float64) ** 2)))
+    return opener(tmp_path_factory)
 
 
 # Delay and passthrough
