@@ -29,7 +29,9 @@ from .tap import as_bytes
 __all__ = ["SECONDS", "measure", "mixture", "picture_pair", "psnr_db", "quality_phase", "si_sdr_db"]
 
 PICTURES, SIZE = 4, (96, 64)  # of networks that take any size: width, height
-SECONDS = 4
+SECONDS = 3
+HARMONICS = 24
+_SLOW = 240  # samples
 _VOICE_SHARE_DB = 3.0  # voice over background
 
 Float = NDArray[np.float64]
@@ -88,13 +90,18 @@ def mixture(rate_hz: int) -> tuple[Float, Float]:
     time_s = np.arange(int((SECONDS + 0.1) * rate_hz)) / rate_hz
     pitch = 140 * (1 + 0.18 * np.sin(2 * np.pi * 0.7 * time_s) + 0.03 * np.sin(2 * np.pi * 5.1 * time_s))
     phase = 2 * np.pi * np.cumsum(pitch) / rate_hz
-    first = 550 + 250 * np.sin(2 * np.pi * 1.3 * time_s)
-    second = 1500 + 500 * np.sin(2 * np.pi * 0.9 * time_s + 1)
+    slow_s = time_s[
+        ::_SLOW
+    ]  # formants move slowly: they are computed now and then, emulated devices are slow
+    first = 550 + 250 * np.sin(2 * np.pi * 1.3 * slow_s)
+    second = 1500 + 500 * np.sin(2 * np.pi * 0.9 * slow_s + 1)
     voice = np.zeros_like(time_s)
-    for k in range(1, 40):
-        hz = k * pitch
-        gain = np.exp(-np.square((hz - first) / 160)) + 0.5 * np.exp(-np.square((hz - second) / 220))
-        voice += (gain + 0.25 / k) * (hz < 6000) * np.sin(k * phase)
+    for k in range(1, HARMONICS + 1):
+        hz = k * pitch[::_SLOW]
+        gain = (
+            np.exp(-np.square((hz - first) / 160)) + 0.5 * np.exp(-np.square((hz - second) / 220)) + 0.25 / k
+        )
+        voice += np.interp(time_s, slow_s, gain) * np.sin(k * phase)
     voice *= np.clip(1.6 * np.sin(2 * np.pi * 2.1 * time_s) + 0.5, 0, 1)  # syllables
     hiss = np.convolve(noise(0, len(time_s)).astype(np.float64), np.ones(8) / 8, "same")
     chord = np.sum([np.sin(2 * np.pi * hz * time_s) for hz in (220.0, 277.2, 329.6)], axis=0)
