@@ -59,7 +59,7 @@ class Policy:
     up_at: float = 0.75  # a better rung must be predicted below this to step up
     thermal_down: float = 0.85
     thermal_up: float = 0.70
-    thermal_rise: float = 0.08  # the forecast must have risen by so much for another thermal step down
+    thermal_rise: float = 0.12  # the forecast must have risen by so much for another thermal step down
     thermal_severe: float = 1.0  # only from here on heat alone leads to the conventional filter
     pressure_s: float = 15.0  # time between steps while it is severe, or while memory is short
     min_dwell_s: float = 4.0  # on each rung, unless frames are late

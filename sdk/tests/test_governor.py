@@ -120,7 +120,7 @@ def test_steps_up_that_fail_become_rarer_and_are_never_given_up():
 
 def test_heat_steps_down_at_085_and_back_up_at_07():
     stream = Stream()
-    for forecast, expected in ((0.84, "0"), (0.86, "01"), (0.9, "1"), (0.95, "12"), (0.99, "2"), (0.71, "2")):
+    for forecast, expected in ((0.84, "0"), (0.86, "01"), (0.95, "1"), (0.99, "12"), (0.71, "2")):
         stream.governor.sense(Conditions(thermal_forecast=forecast))
         assert stream.run(40, cut_every_s=1) == expected, forecast
     assert stream.governor.reason == "thermal forecast"
@@ -130,7 +130,7 @@ def test_heat_steps_down_at_085_and_back_up_at_07():
 
 def test_only_severe_heat_alone_leads_to_the_conventional_filter():
     stream = Stream()
-    for forecast in (0.86, 0.95, 0.999):
+    for forecast in (0.86, 0.985, 0.999):
         stream.governor.sense(Conditions(thermal_forecast=forecast))
         stream.run(60, cut_every_s=1)
     assert stream.governor.rung == 2
@@ -200,7 +200,7 @@ def check(scenario: Scenario, seed: int) -> None:
     assert result.late_share <= 0.005, result
     assert result.visible_per_minute <= 1.0
     assert result.quality_db >= 0.9 * result.oracle_db
-    assert result.quality >= 0.8 * result.oracle  # on the harder scale: caution with heat costs a step
+    assert result.quality >= 0.9 * result.oracle  # on the harder scale, too
 
 
 def test_a_thermal_ramp_costs_no_frames_hardly_any_visible_switch_and_little_quality():
