@@ -134,6 +134,7 @@ def job_for(
         tier=tier.name,
         clock="scripted" if scripted else "real",
         budget_s=tier.budget_s,
+        quality=tier.quality,
         loaded=loaded,
         # The runtime waits for a late call in real time, which a scripted clock does not have.
         deadline_ms=chipset.budgets.deadline_of(cell.preset) if tier.paced and not scripted else None,

@@ -27,8 +27,8 @@ from lumavox.errors import OptionError
 from ._toml import read
 from .cell import UNKNOWN, Rung
 from .links import link_module, open_link
-from .links.base import options_of
-from .profile import ChipsetProfile, profile
+from .links.base import Offer, options_of
+from .profile import ChipsetProfile, LinkChoice, profile
 
 __all__ = ["Device", "devices", "read_lab"]
 
@@ -46,6 +46,7 @@ class Device:
     engines: Mapping[str, str] = field(default_factory=dict)  # engine -> version
     parallel: int = 1  # cells at a time; more than one for emulators only
     tags: tuple[str, ...] = ()  # further resources that a worker must have
+    unavailable: str | None = None  # why nothing can be run on it now
 
     @property
     def rung(self) -> Rung:
@@ -69,18 +70,29 @@ def devices(chipset: ChipsetProfile) -> list[Device]:
         firmware, driver = choice.firmware, choice.driver
         if choice.kind == "local" and chipset.kind == "host":
             firmware = firmware or _kernel()
+        offer = _offer(choice)
         found.append(
             Device(
                 name=name,
                 chipset=chipset.name,
                 link=choice.kind,
                 options=choice.options,
-                firmware=firmware or UNKNOWN,
+                firmware=firmware or offer.firmware or UNKNOWN,
                 driver=driver or "none",
-                engines=choice.engines or (installed() if choice.kind in ("local", "virtual") else {}),
+                engines=choice.engines or offer.engines,
+                unavailable=offer.unavailable,
             )
         )
     return found
+
+
+def _offer(choice: LinkChoice) -> Offer:
+    """What a link has by its own making; those that run on this machine have what is installed."""
+    module = link_module(choice.kind)
+    if hasattr(module, "offer"):
+        found: Offer = module.offer(options_of(module, choice.options, f"link {choice.kind!r}"))
+        return found
+    return Offer(installed() if choice.kind in ("local", "virtual") else {})
 
 
 def read_lab(path: Path) -> list[Device]:

@@ -186,6 +186,8 @@ def _reason_against(
     place = f"{support.engine}/{support.delegate}"
     if model.virtual != (chipset.kind == "virtual"):
         return "scripted models run on virtual chipsets, and real ones on the others"
+    if device.unavailable:
+        return f"{device.name}: {device.unavailable}"
     if support.engine not in device.engines:
         return f"{device.name}: {support.engine} is not installed there"
     version = device.engines[support.engine]

@@ -33,6 +33,7 @@ class Tier:
     min_frames: int
     paced: bool
     budget_s: float | None = None  # a run that is not paced ends after so long, with fewer frames
+    quality: bool = True  # measure quality against the float32 reference
 
     def frames(self, units_per_s: float) -> int:
         """Frames (or hops) of a run at that rate."""
@@ -47,9 +48,10 @@ TIERS = MappingProxyType(
     {
         t.name: t
         for t in (
-            Tier(
-                "glance", 0.0, 96, paced=False, budget_s=30.0
-            ),  # order and numbers only, for scripted devices and tests
+            # Outputs to compare bit for bit, for emulators.
+            Tier("numerics", 0.0, 8, paced=False, budget_s=10.0, quality=False),
+            # Order and numbers only, for scripted devices and tests.
+            Tier("glance", 0.0, 96, paced=False, budget_s=30.0),
             Tier("smoke", 10.0, 130, paced=True),
             Tier("gate", 120.0, 6_636, paced=True),
             Tier("sustained", 1_800.0, 6_636, paced=True),

@@ -25,11 +25,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Protocol
 
-from lumavox.errors import LumavoxError
+from lumavox.errors import LumavoxError, OptionError
 
 from ..cell import Rung
 
-__all__ = ["DeviceLink", "Finished", "Identity", "LinkError", "LinkTimeout"]
+__all__ = ["DeviceLink", "Finished", "Identity", "LinkError", "LinkTimeout", "Offer"]
 
 MAX_OUTPUT_BYTES = 64 * 1024
 """Of each of a command's streams only the last so many bytes are kept."""
@@ -71,6 +71,17 @@ class Identity:
     name: str
     firmware: str | None = None
     driver: str | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a device of this machine's own making has, before it is opened: engine -> version, and what stands
+    for its firmware. ``unavailable``: why it cannot be had now. A link's module may have a function
+    ``offer(options)`` that tells it."""
+
+    engines: Mapping[str, str]
+    firmware: str | None = None
+    unavailable: str | None = None
 
 
 class DeviceLink(Protocol):
@@ -135,6 +146,14 @@ def ended(
         stderr=stderr[-MAX_OUTPUT_BYTES:],
         seconds=seconds,
     )
+
+
+def inside(name: str) -> Path:
+    """A name on a device as a path. Raises OptionError for one outside of the link's folder."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise OptionError(f"{name!r}: names on a device are relative and stay in the link's folder")
+    return path
 
 
 def options_of(module: Any, options: Mapping[str, object], where: str) -> Any:

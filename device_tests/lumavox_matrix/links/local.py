@@ -22,10 +22,9 @@ from pathlib import Path
 from types import TracebackType
 
 import lumavox
-from lumavox.errors import OptionError
 
 from ..cell import Rung
-from .base import Finished, Identity, LinkError, ended
+from .base import Finished, Identity, LinkError, ended, inside
 
 __all__ = ["Link", "Options"]
 
@@ -130,10 +129,7 @@ class Link:
         self.close()
 
     def _inside(self, name: str) -> Path:
-        path = Path(name)
-        if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise OptionError(f"{name!r}: names on a device are relative and stay in the link's folder")
-        return self._folder / path
+        return self._folder / inside(name)
 
     def _first_line(self, command: str | None) -> str | None:
         if command is None:

@@ -63,6 +63,7 @@ class Job:
     tier: str
     clock: Literal["real", "scripted"] = "real"  # scripted: a call takes what the chipset's script says
     budget_s: float | None = None  # the stream may end after so long with fewer frames; at least 32
+    quality: bool = True  # measure it
     loaded: bool = False  # decode and sound run meanwhile
     threads: int = 1
     deadline_ms: float | None = None  # what lumavox is told to hold; None: it may take its time

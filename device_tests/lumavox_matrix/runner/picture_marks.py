@@ -99,11 +99,11 @@ def read(luma: NDArray[np.uint8] | NDArray[np.uint16]) -> Marks:
     return Marks(found[0], found[1])
 
 
-def _bounds(size: int, parts: int) -> NDArray[np.int64]:
-    return np.rint(np.arange(parts + 1) * size / parts).astype(np.int64)
+def _bounds(size: int, parts: int) -> NDArray[np.intp]:
+    return np.rint(np.arange(parts + 1) * size / parts).astype(np.intp)
 
 
-def _means(luma: np.ndarray, top: int, bottom: int, columns: NDArray[np.int64]) -> np.ndarray:
+def _means(luma: np.ndarray, top: int, bottom: int, columns: NDArray[np.intp]) -> np.ndarray:
     """The mean of the middle half of each cell of a row of cells."""
     quarter = (bottom - top) // 4
     line = luma[top + quarter : bottom - quarter].mean(axis=0, dtype=np.float32)

@@ -67,7 +67,15 @@ class Recorder:
             yield
         except PhaseFailed:
             raise
-        except (LumavoxError, OSError, ValueError, ArithmeticError, MemoryError, RuntimeError) as cause:
+        except (
+            LumavoxError,
+            OSError,
+            ValueError,
+            ArithmeticError,
+            MemoryError,
+            RuntimeError,
+            ImportError,
+        ) as cause:
             error = f"{type(cause).__name__}: {cause}"[:MAX_DETAIL]
             raise PhaseFailed(error) from cause
         finally:

@@ -46,8 +46,9 @@ def run_job(job: Job, bundle_path: Path, record_path: Path) -> Record:
         with session:
             with recorder.phase("engine"):
                 first = engine_phase(job, session, recorder)
-            with recorder.phase("quality"):
-                quality_phase(job, session, recorder)
+            if job.quality:
+                with recorder.phase("quality"):
+                    quality_phase(job, session, recorder)
         if job.reference_variant is not None:
             with recorder.phase("reference"), _open(job, bundle, job.reference_variant) as reference:
                 reference_phase(job, reference, recorder, first)

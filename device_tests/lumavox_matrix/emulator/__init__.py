@@ -1,0 +1,28 @@
+"""Emulated Arm devices: Debian's Python and the Arm wheels of the engines under qemu-user, without root.
+
+    build(cache_folder())            # once: downloads, unpacks and tries everything
+    Emulator.at(cache_folder())      # what is there; raises EmulatorError with the reason if nothing is
+    write_soc(tree, cpu("cortex-a53"), emulator.root("aarch64"))
+
+What is emulated is the instruction set: numbers, start-up and memory are the device's, times are not. What is
+run is pinned (``pins``), so that a cell of today can be run next year.
+"""
+
+from __future__ import annotations
+
+from .errors import EmulatorError
+from .installed import Emulator, build, cache_folder
+from .pins import PINS
+from .soc import Cpu, cpu, cpus, write_soc
+
+__all__ = [
+    "PINS",
+    "Cpu",
+    "Emulator",
+    "EmulatorError",
+    "build",
+    "cache_folder",
+    "cpu",
+    "cpus",
+    "write_soc",
+]
