@@ -168,7 +168,8 @@ class Governor:
 
         The time of a late frame may be a lower bound.
         """
-        self._times.append((self._now_s, max(time_us, self.deadline_us) if late else time_us))
+        least_us = self.deadline_us if late else 1.0  # a coarse clock may say 0
+        self._times.append((self._now_s, max(time_us, least_us)))
         if self.misses.add(late):
             self._overload = True
 
