@@ -33,10 +33,9 @@ def front_channels(channels: int) -> int:
 class DialogLayout:
     """Channel roles of a layout, and what was learnt about where the dialog is."""
 
-    def __init__(self, channels: int, frames_per_second: float, analysis: Float) -> None:
+    def __init__(self, channels: int, frames_per_second: float) -> None:
         self.fronts = front_channels(channels)
         self.centred = self.fronts == 3
-        self._analysis = analysis  # bin powers to band powers
         # Mid: (L + R) / 2, and a centre as loud as in an ITU-R BS.775 downmix.
         self._weights = np.array({1: [1.0], 2: [0.5, 0.5], 3: [0.5, 0.5, 0.7071]}[self.fronts], np.float32)
         self._keep = 1.0 - 1.0 / (_MEMORY_S * frames_per_second)
@@ -61,14 +60,14 @@ class DialogLayout:
             weights = alone + np.float32(self.sides) * (weights - alone)
         return np.asarray(weights @ spectra)
 
-    def bands(self, mask: Float, spectra: Complex, feed: Complex) -> Float:
-        """The band mask ``(bands,)`` as it is meant for left and right, in stereo; else as it is."""
+    def bands(self, mask: Float, sides: Float, middle: Float) -> Float:
+        """The band mask ``(bands,)`` as it is meant for left and right, in stereo; else as it is.
+
+        ``sides``, ``middle``: band powers of the first two channels ``(2, bands)`` and of the feed.
+        """
         if self.fronts != 2:
             return mask
-        top = len(self._analysis)
-        low, mid = spectra[:, :top], feed[:top]
-        powers = np.stack([(low.real**2 + low.imag**2).sum(0) / 2, mid.real**2 + mid.imag**2])
-        both, middle = powers @ self._analysis  # |M|² + |S|², and |M|²
+        both = sides.sum(0) / 2  # |M|² + |S|²
         weight = mask * mask
         self._learn(float(weight @ middle), float(weight @ np.maximum(both - middle, 0)))
         middled = self._inside + self._outside

@@ -57,7 +57,7 @@ class DialogPath:
         rate = front_end.rate_hz / front_end.hop
         self._front_end = front_end
         self._network = network
-        self.layout = DialogLayout(channels, rate, front_end.analysis)
+        self.layout = DialogLayout(channels, rate)
         self._fronts = self.layout.fronts
         self._bed_weights = np.array(CHANNEL_WEIGHTS[channels][self._fronts :], np.float32)
         self._stft = front_end.stft(channels)
@@ -115,7 +115,9 @@ class DialogPath:
         spectra = self._stft.analyze(sound)
         fronts = spectra[: self._fronts]
         feed = self.layout.feed(fronts)
-        features = self._front_end.features(feed, self._level)
+        powers = self._front_end.band_powers(feed if self._fronts != 2 else np.stack([*fronts, feed]))
+        middle = powers[-1] if self._fronts == 2 else powers
+        features = self._front_end.features_of_powers(middle[None], self._level)[0]
         gains = self._ramped()
         mask = None
         if self._idle(gains):
@@ -127,7 +129,7 @@ class DialogPath:
             make_up = self._hold.release()
             stem = self._stem(fronts, None)
             return Step(self._change(fronts, None), FrameGains(make_up, 1.0, make_up == 1.0), False, stem)
-        bins = self._front_end.expand(self.layout.bands(mask, fronts, feed))
+        bins = self._front_end.expand(self.layout.bands(mask, powers[:2], middle))
         masks = self.layout.masks(bins)
         make_up, bed, change = self._remix(gains, spectra, bins, masks)
         dry = change is None and make_up == 1.0

@@ -131,11 +131,17 @@ class BandFrontEnd:
 
         Advances ``level``; without one, the frames begin a new signal.
         """
-        level = level or self.level()
-        lower = spectra[:, : self.top_bin + 1]
-        power = (lower.real**2 + lower.imag**2) @ self.analysis
-        levels = np.array([level.update(float(p)) for p in power.mean(1)], np.float32)
-        scaled = (power / levels[:, None]) ** np.float32(self.power / 2)
+        return self.features_of_powers(self.band_powers(spectra), level or self.level())
+
+    def band_powers(self, spectra: Complex) -> Float:
+        """Mean power of each band ``(..., bands)`` of spectra ``(..., bins)``."""
+        lower = spectra[..., : self.top_bin + 1]
+        return np.asarray((lower.real**2 + lower.imag**2) @ self.analysis, np.float32)
+
+    def features_of_powers(self, powers: Float, level: RunningLevel) -> Float:
+        """Network features of successive band powers, both ``(frames, bands)``; advances ``level``."""
+        levels = np.array([level.update(float(p)) for p in powers.mean(1)], np.float32)
+        scaled = (powers / levels[:, None]) ** np.float32(self.power / 2)
         return np.minimum(scaled, np.float32(self.feature_max))
 
     def expand(self, mask: Float) -> Float:

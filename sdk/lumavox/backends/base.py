@@ -20,9 +20,9 @@ thread at a time.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -84,16 +84,26 @@ class Backend(Protocol):
         model's tensors are not those of ``variant``."""
 
 
-@contextmanager
-def engine_errors(backend: str, doing: str) -> Iterator[None]:
-    """Turn whatever a library raises into an `EngineError` that says what was being done."""
-    try:
-        yield
-    except EngineError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:300] or type(error).__name__
-        raise EngineError(f"{backend} failed while {doing}: {text}") from error
+class engine_errors:
+    """Context manager: turn what a library raises into an `EngineError` that says what was being done.
+
+    A class, not a generator: streaming networks enter it dozens of times per hop.
+    """
+
+    __slots__ = ("_backend", "_doing")
+
+    def __init__(self, backend: str, doing: str) -> None:
+        self._backend, self._doing = backend, doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, EngineError):
+            text = " ".join(str(error).split())[:300] or type(error).__name__
+            raise EngineError(f"{self._backend} failed while {self._doing}: {text}") from error
 
 
 def check_tensors(

@@ -12,7 +12,7 @@ are safe from that, since their digests are verified before an engine sees a byt
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class _LitertEngine:
         self._inputs: dict[str, int] = {t["name"]: t["index"] for t in ins}
         self._outputs: dict[str, int] = {t["name"]: t["index"] for t in outs}
         self._shapes: dict[str, tuple[int, ...]] = {t["name"]: tuple(map(int, t["shape"])) for t in ins}
+        self._tensors: dict[int, Callable[[], np.ndarray]] = {}
         self._interpreter.allocate_tensors()
         kernels = "XNNPACK" if distribution == "ai-edge-litert" else "built-in kernels"
         version = distribution_version(distribution)
@@ -83,10 +84,7 @@ class _LitertEngine:
             self._shapes[name] = tuple(int(d) for d in shape)
 
     def input(self, name: str) -> np.ndarray:
-        index = named("litert", "input", self._inputs, name)
-        with engine_errors("litert", f"reading tensor {name!r}"):
-            view: np.ndarray = self._alive().tensor(index)()
-        return view
+        return self._view(named("litert", "input", self._inputs, name), name)
 
     def run(self) -> None:
         interpreter = self._alive()
@@ -94,12 +92,18 @@ class _LitertEngine:
             interpreter.invoke()
 
     def output(self, name: str) -> np.ndarray:
-        index = named("litert", "output", self._outputs, name)
-        with engine_errors("litert", f"reading tensor {name!r}"):
-            view: np.ndarray = self._alive().tensor(index)()
+        return self._view(named("litert", "output", self._outputs, name), name)
+
+    def _view(self, index: int, name: str) -> np.ndarray:
+        interpreter = self._alive()
+        with engine_errors("litert", "reading a tensor"):
+            if index not in self._tensors:  # the function may be kept, unlike the view that it gives
+                self._tensors[index] = interpreter.tensor(index)
+            view: np.ndarray = self._tensors[index]()
         return view
 
     def close(self) -> None:
+        self._tensors.clear()
         self._interpreter = None
         self._model = b""
 

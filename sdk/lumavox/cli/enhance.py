@@ -26,12 +26,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--scale", default="auto", help="1.5, 2, 3, 4, or auto (default): to the target, or double up to 4K")
     add("--target", metavar="WxH", type=size, help="the size to fill, such as 1920x1080")
     add("--dialog", default="medium", metavar="LEVEL", help=f"{_LEVELS}, or a number such as +6dB")
+    add(
+        "--adaptive",
+        nargs="?",
+        const=True,
+        type=float,
+        default=False,
+        metavar="LU",
+        help="only where dialog is masked: less than so many LU above the background (default 10)",
+    )
+    add("--night", action="store_true", help="bring what is louder than the dialog down to it")
+    add("--audiogram", metavar="N3|HZ:DB,...", help="hearing profile: gain on the dialog by NAL-R")
+    add("--hold", default="programme", help="whose loudness stays: programme (default) or dialog")
+    add("--true-peak", type=float, default=-1.0, metavar="DBTP", help="ceiling (default -1; streaming -2)")
+    add("--stems", type=Path, metavar="DIR", help="write dialog.flac and background.flac there")
+    add(
+        "--downmix",
+        nargs="?",
+        const=0.0,
+        type=float,
+        metavar="DB",
+        help="surround to stereo, with this gain of the centre (default 0)",
+    )
     add("--sr", "--model", default=DEFAULT_SR, metavar="MODEL", help=f"picture model, by {_NAMES}; {_OFF}")
     add("--de", default=DEFAULT_DE, metavar="MODEL", help=f"dialog model, by id or path; {_OFF}")
     add("--backend", default="auto", help="inference engine; see `lumavox probe`")
     add("--content", default="auto", help="kind of picture: streamed, clean, auto (default)")
     add("--quality", "--crf", type=int, metavar="N", help=_QUALITY)
     add("--threads", type=int, metavar="N", help="of the picture engine (default: one per core)")
+    add("--isolation", default="none", help="process: run engines in worker processes; none (default)")
     add(
         "--no-overwrite",
         action="store_true",
@@ -51,12 +74,20 @@ def run(args: argparse.Namespace) -> int:
         scale=parse_scale(args.scale),
         target=args.target,
         dialog=args.dialog,
+        adaptive=args.adaptive,
+        night=args.night,
+        audiogram=args.audiogram,
+        hold=args.hold,
+        true_peak_dbtp=args.true_peak,
+        stems=args.stems,
+        downmix_centre_db=args.downmix,
         sr=args.sr,
         de=args.de,
         backend=args.backend,
         content=args.content,
         quality=args.quality,
         threads=args.threads,
+        isolation=args.isolation,
         overwrite=not args.no_overwrite,
         report=args.report,
         preview=args.preview,

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from lumavox.catalog import DEFAULT_DE, DEFAULT_SR
 from lumavox.content import CONTENTS
+from lumavox.downmix import MAX_CENTRE_GAIN_DB
 from lumavox.errors import OptionError
+from lumavox.isolation import MODES
 from lumavox.remix import DialogControls
 
 if TYPE_CHECKING:
@@ -29,11 +31,15 @@ class EnhanceOptions:
 
     ``scale``: 1.5, 2, 3, 4, or None: as ``target`` asks, or else double, where video does not grow beyond the
     4K class (what is that large is copied). ``target``: width and height of the box that the picture shall
-    fill. ``dialog``: a level name (off, low, medium, high, max), or ``"+4.5dB"``. ``sr``: a tier of models,
-    an id or a bundle path; ``de``: an id or path; or ``"off"``: that part is then copied without loss.
+    fill. ``dialog``: a level name (off, low, medium, high, max), or ``"+4.5dB"``; ``adaptive``, ``night``,
+    ``audiogram`` and ``hold``: as in `DialogControls.changed`; ``true_peak_dbtp``: ceiling of the sound;
+    ``stems``: a folder for dialog and background; ``downmix_centre_db``: mix surround sound to stereo, with
+    this gain of the centre. ``sr``: a tier of models, an id or a bundle path; ``de``: an id or path; or
+    ``"off"``: that part is then copied without loss.
     ``content``: what the picture is: ``"streamed"`` (compressed), ``"clean"``, or ``"auto"``.
     ``quality``: the video encoder's CRF (lower is better), or the JPEG/WebP quality of pictures (higher is
     better); None for a good one. ``threads``: of the picture engine; None for one per core, at most 4.
+    ``isolation``: ``"process"`` runs the engines in worker processes.
     ``overwrite``: replace an existing output (only once the new one is complete).
     ``report``, ``preview``: files to write beside the output. ``trusted_keys``, ``allow_unsigned``: as in
     `Bundle.open`.
@@ -42,12 +48,20 @@ class EnhanceOptions:
     scale: float | None = None
     target: tuple[int, int] | None = None
     dialog: str = "medium"
+    adaptive: bool | float = False
+    night: bool = False
+    audiogram: str | None = None
+    hold: str = "programme"
+    true_peak_dbtp: float = -1.0
+    stems: Path | None = None
+    downmix_centre_db: float | None = None
     sr: str = DEFAULT_SR
     de: str = DEFAULT_DE
     backend: str = "auto"
     content: str = "auto"
     quality: int | None = None
     threads: int | None = None
+    isolation: str = "none"
     overwrite: bool = True
     report: Path | None = None
     preview: Path | None = None
@@ -67,7 +81,18 @@ class EnhanceOptions:
             raise OptionError(f"quality {self.quality} is not possible; it is between 1 and 100")
         if self.threads is not None and self.threads < 1:
             raise OptionError(f"threads {self.threads} is not possible; it is 1 or more")
-        DialogControls.of_level(self.dialog)
+        if self.isolation not in MODES:
+            raise OptionError.unknown("isolation", self.isolation, MODES)
+        if self.stems is not None and self.de == "off":
+            raise OptionError("stems need a dialog model: do not switch de off")
+        if not -20.0 <= self.true_peak_dbtp <= 0.0:
+            raise OptionError(f"true_peak_dbtp {self.true_peak_dbtp} is not possible: choose -20 to 0 dBTP")
+        if self.downmix_centre_db is not None and not abs(self.downmix_centre_db) <= MAX_CENTRE_GAIN_DB:
+            raise OptionError(
+                f"downmix_centre_db {self.downmix_centre_db} is not possible: choose "
+                f"{-MAX_CENTRE_GAIN_DB:g} to {MAX_CENTRE_GAIN_DB:g} dB"
+            )
+        _ = self.controls
 
     @property
     def picture(self) -> bool:
@@ -77,7 +102,20 @@ class EnhanceOptions:
     @property
     def sound(self) -> bool:
         """Whether sound is enhanced."""
-        return self.de != "off" and self.dialog_gain_db != 0
+        if self.de == "off":
+            return False
+        return not self.controls.neutral or self.stems is not None or self.downmix_centre_db is not None
+
+    @property
+    def controls(self) -> DialogControls:
+        """What is done to the dialog. Raises `OptionError`."""
+        return DialogControls().changed(
+            level=self.dialog,
+            adaptive=self.adaptive,
+            night=self.night,
+            hearing=self.audiogram,
+            hold=self.hold,
+        )
 
     @property
     def dialog_gain_db(self) -> float:

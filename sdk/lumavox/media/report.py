@@ -92,6 +92,7 @@ class SoundReport:
     before: Loudness
     after: Loudness
     codec: str
+    speech_s: tuple[tuple[float, float], ...] = ()  # when somebody speaks, from and to
 
     @classmethod
     def of(cls, track: SoundTrack, *, dialog_gain_db: float, codec: str) -> SoundReport:
@@ -108,13 +109,14 @@ class SoundReport:
             before=before,
             after=after,
             codec=codec,
+            speech_s=tuple((round(a, 2), round(b, 2)) for a, b in track.speech_s),
         )
 
 
 def bypassed(opened: Upscaler | DialogEnhancer, what: str) -> str | None:
     """A sentence if any ``what`` (frames, blocks) came out by the conventional path."""
     record = opened.record()
-    if not record.frames_bypassed:
+    if not record.frames_bypassed or record.state == "off":  # off is what was asked for
         return None
     reason = record.state_reason or ", ".join(record.errors) or record.state
     return (

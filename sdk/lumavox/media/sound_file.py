@@ -47,18 +47,17 @@ def enhance_sound(task: Task) -> Done:
     sf = import_soundfile()
     with _opened(sf, task.source) as reader:
         try:
-            enhancer = task.engines.enhancer(reader.samplerate, reader.channels)
+            track = task.engines.sound_track(reader.samplerate, reader.channels)
         except AudioError as error:
             raise UnsupportedMediaError(f"cannot enhance the sound of {task.source}: {error}") from error
-        track = SoundTrack(enhancer, reader.samplerate, reader.channels)
         if task.preview is not None:
             task.preview.plan(reader.frames / reader.samplerate)
         format, subtype = _format(sf, reader, task)
-        with _created(sf, reader, format, subtype, task) as writer:
+        with _created(sf, reader, track.out_channels, format, subtype, task) as writer:
             _copy_tags(reader, writer, task)
             _run(sf, reader, writer, track, task)
     _check(sf, track, task)
-    if sentence := bypassed(enhancer, "blocks of sound"):
+    if sentence := bypassed(track.enhancer, "blocks of sound"):
         task.warn(sentence)
     gain_db = task.options.dialog_gain_db
     return Done(sound=SoundReport.of(track, dialog_gain_db=gain_db, codec=f"{format} {subtype}"))
@@ -99,14 +98,12 @@ def _opened(sf: Any, source: Path) -> Any:
     return reader
 
 
-def _created(sf: Any, reader: Any, format: str, subtype: str, task: Task) -> Any:
+def _created(sf: Any, reader: Any, channels: int, format: str, subtype: str, task: Task) -> Any:
     try:
-        return sf.SoundFile(
-            str(task.temporary), "w", reader.samplerate, reader.channels, subtype, format=format
-        )
+        return sf.SoundFile(str(task.temporary), "w", reader.samplerate, channels, subtype, format=format)
     except (sf.SoundFileError, ValueError) as error:
         raise UnsupportedMediaError(
-            f"cannot write {task.output}: .{task.ending} files cannot hold {reader.channels} channels at "
+            f"cannot write {task.output}: .{task.ending} files cannot hold {channels} channels at "
             f"{reader.samplerate} Hz ({error}); .wav and .flac files can"
         ) from error
 

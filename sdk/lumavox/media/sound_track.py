@@ -14,8 +14,10 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from lumavox.audio import DialogEnhancer
+from lumavox.audio import DialogEnhancer, Stems
+from lumavox.downmix import Downmix
 from lumavox.loudness import LoudnessMeter
+from lumavox.media.stem_files import StemFiles
 
 Samples = NDArray[np.float32]
 
@@ -34,19 +36,31 @@ class Loudness:
 class SoundTrack:
     """One sound stream being enhanced: ``feed`` each block ``(n, channels)``, then ``finish``.
 
+    With ``stems``, dialog and background are written there; with a ``downmix``, what comes out is stereo.
     ``process_s`` is the time spent in the enhancer.
     """
 
-    def __init__(self, enhancer: DialogEnhancer, rate_hz: int, channels: int) -> None:
+    def __init__(
+        self,
+        enhancer: DialogEnhancer,
+        rate_hz: int,
+        channels: int,
+        stems: StemFiles | None = None,
+        downmix: Downmix | None = None,
+    ) -> None:
         self.enhancer = enhancer
         self.rate_hz = rate_hz
         self.channels = channels
+        self.out_channels = channels if downmix is None else 2
+        self.speech_s: list[tuple[float, float]] = []
+        self._stems, self._downmix = stems, downmix
+        self._stems_to_drop, self._stems_given = enhancer.delay_samples, 0
         self.samples = 0
         self.process_s = 0.0
-        self._to_drop = enhancer.delay_samples
+        self._to_drop = enhancer.delay_samples + (downmix.delay_samples if downmix is not None else 0)
         self._given = 0
         self._before = LoudnessMeter(rate_hz, channels)
-        self._after = LoudnessMeter(rate_hz, channels)
+        self._after = LoudnessMeter(rate_hz, self.out_channels)
 
     def feed(self, block: Samples) -> Samples:
         """The enhanced samples that are complete by now; fewer than ``block`` has, while the delay fills."""
@@ -55,16 +69,37 @@ class SoundTrack:
         self.samples += len(block)
         self._before.add(block)
         began = time.perf_counter()
-        enhanced = self.enhancer.process(block)
+        if self._stems is None:
+            enhanced = np.asarray(self.enhancer.process(block), np.float32)
+        else:
+            enhanced = self._taken_apart(self.enhancer.process_stems(block))
         self.process_s += time.perf_counter() - began
-        return self._aligned(np.asarray(enhanced, np.float32))
+        return self._aligned(enhanced if self._downmix is None else self._downmix.process(enhanced))
 
     def finish(self) -> Samples:
-        """The rest, so that as many samples came out as went in."""
+        """The rest, so that as many samples came out as went in; the stems are complete, too."""
         began = time.perf_counter()
-        tail = self.enhancer.flush()
+        if self._stems is None:
+            tail = np.asarray(self.enhancer.flush(), np.float32)
+        else:
+            tail = self._taken_apart(self.enhancer.flush_stems())
+            self._stems.finish()
         self.process_s += time.perf_counter() - began
-        return self._aligned(np.asarray(tail, np.float32))
+        self.speech_s = [(a / self.rate_hz, b / self.rate_hz) for a, b in self.enhancer.speech_spans()]
+        if self._downmix is not None:
+            tail = np.concatenate([self._downmix.process(tail), self._downmix.flush()])
+        return self._aligned(tail)
+
+    def _taken_apart(self, parts: Stems) -> Samples:
+        """The remix; dialog and background go to their files, aligned."""
+        assert self._stems is not None
+        dropped = min(self._stems_to_drop, len(parts.remix))
+        self._stems_to_drop -= dropped
+        span = slice(dropped, dropped + self.samples - self._stems_given)
+        dialog, background = parts.dialog[span], parts.background[span]
+        self._stems_given += len(dialog)
+        self._stems.write(dialog, background)
+        return np.asarray(parts.remix, np.float32)
 
     def _aligned(self, enhanced: Samples) -> Samples:
         dropped = min(self._to_drop, len(enhanced))

@@ -12,6 +12,7 @@ The last channel is one for all three, so that no stage ever waits for one strea
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from fractions import Fraction
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 
 from lumavox.errors import AudioError, UnreadableMediaError
 from lumavox.media.coding import decide
-from lumavox.media.facts import MediaFacts, VideoFacts, open_input, probe
+from lumavox.media.facts import AudioFacts, MediaFacts, VideoFacts, open_input, probe
 from lumavox.media.kept import compare
 from lumavox.media.kinds import import_av
 from lumavox.media.picture_track import PictureTrack
@@ -92,14 +93,22 @@ class _Job:
         line.stage("encode", lambda stage: _encode(stage, writer, ready))
         line.run(self._tick)
 
+    def _sound_facts(self) -> AudioFacts:
+        """Of the sound that is written."""
+        assert self.sound is not None
+        assert self.reader is not None
+        facts = self.reader.facts
+        if self.sound.out_channels == facts.channels:
+            return facts
+        return dataclasses.replace(facts, channels=2, layout="stereo", bit_rate=None)
+
     def _open_engines(self) -> None:
         task, video, audio = self.task, self.facts.video, self.facts.audio
         if video is not None and task.options.picture:
             self._open_picture(video)
         if audio is not None and task.options.sound:
             try:
-                enhancer = task.engines.enhancer(audio.rate_hz, audio.channels)
-                self.sound = SoundTrack(enhancer, audio.rate_hz, audio.channels)
+                self.sound = task.engines.sound_track(audio.rate_hz, audio.channels)
                 self.reader = SoundReader(audio, task.warn)
             except AudioError as error:
                 task.warn(f"the sound was copied as it is: {error}")
@@ -130,7 +139,7 @@ class _Job:
                 codec = writer.add_picture(stream, track.facts, track.coded_size, track.pixel_format, quality)
                 self.codecs["picture"] = codec.name
             elif self.reader is not None and stream.index == self.reader.facts.index:
-                self.codecs["sound"] = writer.add_sound(stream, self.reader.facts).name
+                self.codecs["sound"] = writer.add_sound(stream, self._sound_facts()).name
             elif stream.type != "data" and writer.add_copy(stream):
                 copies.add(stream.index)
         return copies
@@ -174,14 +183,14 @@ class _Job:
         assert self.sound is not None
         assert self.reader is not None
         sound, reader, preview, av = self.sound, self.reader, self.task.preview, import_av()
-        position = reader.start_pts
+        position, layout = reader.start_pts, self._sound_facts().layout
 
         def give(samples: Any) -> None:
             nonlocal position
             if not len(samples):
                 return
             flat = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(flat, "flt", reader.facts.layout)
+            frame = av.AudioFrame.from_ndarray(flat, "flt", layout)
             frame.sample_rate = sound.rate_hz
             frame.time_base = Fraction(1, sound.rate_hz)
             frame.pts = position
