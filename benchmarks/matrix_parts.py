@@ -80,7 +80,7 @@ def cells() -> str:
 def gate() -> str:
     """The gate's own false alarms and power."""
     rule = Regression()
-    made = self_test(rule, cells=50, trials=1000)
+    made = self_test(rule, cells=50, trials=400)
     others = ", ".join(f"{share:.1%} at +{effect:.0%}" for effect, share in made.power_at)
     return "\n".join(
         [

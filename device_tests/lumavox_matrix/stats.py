@@ -93,27 +93,25 @@ def interleaved(runs: int) -> str:
 
 def decide(cells: Sequence[Arms], rule: Regression) -> list[Change]:
     """Conclude of each cell, in their order."""
-    screens = [_screen_runs(cell, rule) for cell in cells]
-    ready = [i for i, n in enumerate(screens) if min(len(cells[i].a_us), len(cells[i].b_us)) >= n]
+    screens, shown = _screen_runs(cells, rule), _intervals(cells)
+    ready = [i for i, n in enumerate(screens) if shown[i].runs >= n]
     first = welch([Arms(cells[i].a_us[: screens[i]], cells[i].b_us[: screens[i]]) for i in ready])
     changes: dict[int, Change] = {}
-    for i, n in enumerate(screens):
-        if i not in ready:
-            have = min(len(cells[i].a_us), len(cells[i].b_us))
-            changes[i] = _change("unknown", cells[i], None, n - have)
+    for i in set(range(len(cells))) - set(ready):
+        changes[i] = shown[i].change("unknown", None, screens[i] - shown[i].runs)
     for sign, p_values in (("slower", first.p_slower), ("faster", first.p_faster)):
         suspects = [(i, k) for k, i in enumerate(ready) if p_values[k] <= rule.screen]
-        changes |= _confirm(cells, suspects, screens, first, "slower" if sign == "slower" else "faster", rule)
+        direction: Literal["slower", "faster"] = "slower" if sign == "slower" else "faster"
+        changes |= _confirm(cells, suspects, screens, shown, first, direction, rule)
     for k, i in enumerate(ready):
         if i not in changes:
-            p = float(min(first.p_slower[k], first.p_faster[k]))
-            changes[i] = _change("same", cells[i], p, 0)
+            changes[i] = shown[i].change("same", float(min(first.p_slower[k], first.p_faster[k])), 0)
     return [changes[i] for i in range(len(cells))]
 
 
 def compare(cell: Arms) -> Change:
     """One cell alone, with all its runs and without a conclusion ("unknown"): for showing."""
-    return _change("unknown", cell, None, 0)
+    return _intervals([cell])[0].change("unknown", None, 0)
 
 
 def welch(cells: Sequence[Arms]) -> Welch:
@@ -160,8 +158,8 @@ def runs_needed(sd_log: float, alpha: float, rule: Regression) -> int:
 
 
 def _confirm(
-    cells: Sequence[Arms], suspects: Sequence[tuple[int, int]], screens: Sequence[int], first: Welch,
-    direction: Literal["slower", "faster"], rule: Regression,
+    cells: Sequence[Arms], suspects: Sequence[tuple[int, int]], screens: Sequence[int],
+    shown: Sequence[_Interval], first: Welch, direction: Literal["slower", "faster"], rule: Regression,
 ) -> dict[int, Change]:  # fmt: skip
     """The second stage: fresh runs only, corrected over all suspects, also those that still wait for runs."""
     level = rule.alpha / max(1, len(suspects))
@@ -172,7 +170,7 @@ def _confirm(
         a, b = (arm[screens[i] : screens[i] + needed] for arm in (cells[i].a_us, cells[i].b_us))
         if min(len(a), len(b)) < needed:
             p = float(min(first.p_slower[k], first.p_faster[k]))
-            changes[i] = _change("suspected", cells[i], p, needed - min(len(a), len(b)))
+            changes[i] = shown[i].change("suspected", p, needed - min(len(a), len(b)))
         else:
             fresh[i] = Arms(a, b)
     second = welch(list(fresh.values()))
@@ -181,31 +179,54 @@ def _confirm(
     for (i, _), effect, p in zip(fresh.items(), second.effect, corrected):
         size = effect if direction == "slower" else -effect
         alarm = p <= rule.alpha and size >= math.log1p(rule.effect_floor)
-        changes[i] = _change(direction if alarm else "same", cells[i], p, 0)
+        changes[i] = shown[i].change(direction if alarm else "same", p, 0)
     return changes
 
 
-def _screen_runs(cell: Arms, rule: Regression) -> int:
+def _screen_runs(cells: Sequence[Arms], rule: Regression) -> list[int]:
     """Runs of each arm in the first stage, by the spread of those that there are."""
     usual = runs_needed(DEFAULT_SD_LOG, rule.screen, rule)
-    if min(len(cell.a_us), len(cell.b_us)) < usual:
-        return usual
-    spread = float(welch([Arms(cell.a_us[:usual], cell.b_us[:usual])]).sd_log[0])
-    return runs_needed(_rounded(spread), rule.screen, rule)
+    enough = [i for i, cell in enumerate(cells) if min(len(cell.a_us), len(cell.b_us)) >= usual]
+    spreads = welch([Arms(cells[i].a_us[:usual], cells[i].b_us[:usual]) for i in enough]).sd_log
+    found = dict.fromkeys(range(len(cells)), usual)
+    found |= {i: runs_needed(_rounded(float(sd)), rule.screen, rule) for i, sd in zip(enough, spreads)}
+    return list(found.values())
 
 
-def _change(what: What, cell: Arms, p: float | None, more_runs: int) -> Change:
-    n_a, n_b = len(cell.a_us), len(cell.b_us)
-    if not n_a or not n_b:
-        return Change(what, n_a, n_b, None, None, None, p, more_runs)
-    if min(n_a, n_b) < MIN_RUNS:
-        ratio = math.exp(float(np.mean(np.log(cell.b_us)) - np.mean(np.log(cell.a_us))))
-        return Change(what, n_a, n_b, ratio, None, None, p, more_runs)
-    found = welch([cell])
-    effect, error, free = (float(v[0]) for v in (found.effect, found.error, found.free))
-    half = float(_scipy_stats().t.ppf(0.995, free)) * error
-    low, ratio, high = (math.exp(effect + shift) for shift in (-half, 0.0, half))
-    return Change(what, n_a, n_b, ratio, low, high, p, more_runs)
+@dataclass(frozen=True)
+class _Interval:
+    """Ratio of geometric means of all runs of a cell, and its interval at 99 %, where they can be told."""
+
+    runs_a: int
+    runs_b: int
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def runs(self) -> int:
+        return min(self.runs_a, self.runs_b)
+
+    def change(self, what: What, p: float | None, more_runs: int) -> Change:
+        return Change(what, self.runs_a, self.runs_b, self.ratio, self.low, self.high, p, more_runs)
+
+
+def _intervals(cells: Sequence[Arms]) -> list[_Interval]:
+    """Of many cells at once: scipy's calls cost more than what they compute."""
+    found = [_Interval(len(cell.a_us), len(cell.b_us)) for cell in cells]
+    for i, made in enumerate(found):
+        if 0 < made.runs < MIN_RUNS:
+            effect = float(np.mean(np.log(cells[i].b_us)) - np.mean(np.log(cells[i].a_us)))
+            found[i] = _Interval(made.runs_a, made.runs_b, math.exp(effect))
+    enough = [i for i, made in enumerate(found) if made.runs >= MIN_RUNS]
+    if enough:
+        tested = welch([cells[i] for i in enough])
+        half = _scipy_stats().t.ppf(0.995, tested.free) * tested.error
+        for i, low, ratio, high in zip(
+            enough, *(np.exp(tested.effect + shift) for shift in (-half, 0.0, half))
+        ):
+            found[i] = _Interval(found[i].runs_a, found[i].runs_b, float(ratio), float(low), float(high))
+    return found
 
 
 def _moments(values_us: Sequence[float]) -> tuple[float, float, float]:

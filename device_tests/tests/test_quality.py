@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cells import GLANCE, virtual_cell
@@ -40,6 +40,7 @@ def test_pictures_differ_from_number_to_number_and_use_the_whole_range():
     assert min(p.min() for p in planes) < 40 and max(p.max() for p in planes) > 215
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40))
 def test_psnr_of_a_constant_error_is_that_of_its_square(steps):
     plane = np.full((16, 16), 100, np.uint8)
@@ -47,6 +48,7 @@ def test_psnr_of_a_constant_error_is_that_of_its_square(steps):
     assert psnr_db(plane, plane) == 100.0
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 10.0), st.floats(-20.0, 40.0))
 def test_si_sdr_does_not_know_a_gain_and_is_the_ratio_to_what_was_added(gain, ratio_db):
     voice = RNG.standard_normal(4000)

@@ -43,6 +43,7 @@ def test_welch_is_scipys(seed, n, effect):
     assert found.p_slower[0] + found.p_faster[0] == pytest.approx(1.0)
 
 
+@settings(deadline=None)  # the first call imports scipy
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_the_definition(p_values):
     found = adjusted(p_values, "holm")
