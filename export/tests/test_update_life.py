@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ pytest.importorskip("tuf", reason="updates need tuf, which is in lumavox[update]
 from lumavox.cli import main as lumavox
 from lumavox.errors import MissingExtraError, OptionError, UpdateBlockedError, UpdateError
 from lumavox.telemetry import SCHEMA, TelemetryRecord
-from lumavox.update._disk import locked
+from lumavox.update._disk import Disk, locked
 from lumavox.update.compatibility import Verdict
 from lumavox.update.device import Firmware
 from lumavox.update.release import KnownBad
@@ -143,6 +144,41 @@ def test_a_watchdog_trip_gives_the_model_before_at_once(world, device):
     assert "no frame for 50 ms" in device.check(MODEL).note
 
 
+def test_a_session_that_goes_wrong_is_rolled_back_while_it_runs(world, device):
+    install(device)
+    with device.session(MODEL) as session:
+        assert not session.watch(record())
+        assert session.watch(record(state="failed", state_reason="engine gone"))
+        assert session.bundle.version == "0.9.0"
+        assert not session.watch(record(state="failed"))
+    assert version(world) == "0.9.0"
+
+
+def test_a_trial_that_another_process_has_decided_is_left_alone(world, device):
+    install(device)
+    with device.session(MODEL) as session:
+        device.rollback(MODEL, "by another process")
+        assert session.trip("late").version == "0.9.0"
+    with pytest.raises(UpdateBlockedError, match="by another process"):
+        install(device)
+
+
+class _FullDisk(Disk):
+    def rename(self, source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_said_and_changes_nothing(world):
+    with world.updates() as device:
+        offer = device.check(MODEL)
+        device.slots(MODEL)
+        device._disk = _FullDisk()
+        with pytest.raises(UpdateError, match="No space left on device"):
+            device.install(offer)
+    assert version(world) == "0.9.0"
+    assert not list((world.folder / "store" / MODEL).glob("*.zip"))
+
+
 def test_a_trial_whose_sessions_never_end_is_rolled_back_at_a_later_start(world, device):
     install(device)
     for _ in range(3):
@@ -228,12 +264,17 @@ def test_a_damaged_slot_gives_way_to_the_one_before_and_says_so(world, device):
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     bootable = slots.bootable()
     assert (bootable.bundle.version, bootable.source) == ("0.9.0", "factory")
-    assert bootable.problems
+    assert "is not the file that was installed" in bootable.problems[0]
+    assert version(world) == "0.9.0"
+    install(device)  # and it is got anew
+    assert version(world) == "1.0.0"
 
 
-def test_a_damaged_state_gives_way_to_the_factory_model_and_heals(world, device):
+def test_a_damaged_state_gives_way_to_the_factory_model_and_heals(world, device, capsys):
     install(device)
     (world.folder / "store" / MODEL / "state.json").write_bytes(b"\0" * 100)
+    assert lumavox(["update", "status", "--settings", str(settings_file(world))]) == 0
+    assert "state.json" in capsys.readouterr().out
     bootable = world.updates().boot(MODEL)
     assert (bootable.bundle.version, bootable.source) == ("0.9.0", "factory")
     assert "state.json" in bootable.problems[0]

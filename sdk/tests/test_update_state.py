@@ -12,9 +12,16 @@ from lumavox.errors import UpdateError
 from lumavox.update._state import FACTORY, MAX_SET_ASIDE, State
 from update_parts import installed
 
+SIMPLE = {
+    "begun": State.begun,
+    "healthy": State.healthy,
+    "unbegun": State.unbegun,
+    "commit": State.committed,
+    "lost": State.lost,
+}
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["install", "begun", "healthy", "unbegun", "commit", "back", "renew", "without"]),
+        st.sampled_from(["install", "back", "renew", "without", *SIMPLE]),
         st.integers(1, 6),
     ),
     max_size=20,
@@ -31,13 +38,7 @@ def after(state: State, step: str, number: int) -> State:
         return state.rolled_back("it failed", "d")
     if step == "without":
         return state.without(f"{number:064x}", "d", "self-test")
-    simple = {
-        "begun": State.begun,
-        "healthy": State.healthy,
-        "unbegun": State.unbegun,
-        "commit": State.committed,
-    }
-    return simple[step](state) if step in simple else state.renewed("e")
+    return SIMPLE[step](state) if step in SIMPLE else state.renewed("e")
 
 
 @settings(deadline=None, max_examples=60)

@@ -82,10 +82,17 @@ def _offer(offer: Offer, installed: bool) -> dict[str, Any]:
 
 
 def _status(updates: Updates, models: list[str], as_json: bool) -> int:
+    from lumavox.errors import UpdateError
+    from lumavox.update._state import State
+
     rows = []
     for id in models:
         slots = updates.slots(id)
-        state, bootable = slots.state(), slots.bootable()
+        bootable = slots.bootable()
+        try:
+            state = slots.state()
+        except UpdateError:  # bootable.problems has it
+            state = State()
         trial = state.trial
         rows.append(
             {

@@ -6,7 +6,9 @@
     compatibility  `qualified`, `compatible_untested` or `blocked`, and why
     self_test    the golden vectors in a process of their own, with a timeout
     slots        two models on disk and which one starts: every change is one atomic file
+    settings     `Settings`: where everything is
     updates      `Updates`: the sequence check → install → trial → commit, or back
+    session      one use of a model that may be on trial
     health       what a healthy session is
     hot_swap     another model for a running `Upscaler`, between two frames
 

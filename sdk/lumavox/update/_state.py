@@ -179,6 +179,15 @@ class State:
         floor = max(self.counter_floor, one.release.release_counter)
         return replace(self, slots={**self.slots, self.active: one}, trial=None, counter_floor=floor)
 
+    def lost(self) -> State:
+        """The one before starts; the active slot is empty: its file was damaged. It may be installed anew."""
+        if self.active == FACTORY:
+            return self
+        others = {name: one for name, one in self.slots.items() if name != self.active}
+        committed: list[Source] = [name for name, one in others.items() if one.committed]
+        previous = self.trial.previous if self.trial else (*committed, FACTORY)[0]
+        return replace(self, active=previous, slots=others, trial=None)
+
     def rolled_back(self, reason: str, device: str) -> State:
         """The one before starts again; what failed leaves its slot and is set aside on this combination.
 
@@ -186,9 +195,4 @@ class State:
         """
         if self.active == FACTORY:
             raise UpdateError("the factory model is active; there is nothing to roll back to")
-        failed = self.slots[self.active]
-        others = {name: one for name, one in self.slots.items() if name != self.active}
-        committed: list[Source] = [name for name, one in others.items() if one.committed]
-        previous = self.trial.previous if self.trial else (*committed, FACTORY)[0]
-        state = replace(self, active=previous, slots=others, trial=None)
-        return state.without(failed.release.model.digest, device, reason)
+        return self.lost().without(self.slots[self.active].release.model.digest, device, reason)

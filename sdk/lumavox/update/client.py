@@ -230,6 +230,8 @@ def _named(what: str) -> Iterator[None]:
     except (tuf.RepositoryError, tuf.DownloadLengthMismatchError) as cause:
         attack, words = next(v for k, v in refused.items() if isinstance(cause, k))
         raise UpdateRefusedError(f"{what}: refused: {words} ({cause})", attack) from cause
+    except OSError as cause:
+        raise UpdateError(f"{what}: cannot be kept on this device: {cause}") from cause
     except tuf.DownloadError as cause:
         raise UpdateTransportError(f"{what}: cannot be fetched: {cause}; try again later") from cause
 

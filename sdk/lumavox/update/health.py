@@ -16,14 +16,17 @@ class Health:
     max_late: float = 0.00333
 
     def complaint(self, record: TelemetryRecord) -> str | None:
-        """Why the session was not healthy; None if it was. What is not known counts against it."""
+        """Why the session was not healthy; None if it was, or is too short to tell. What is not known
+        counts against it."""
         if record.state == "failed":
             return f"it failed: {record.state_reason or 'no reason given'}"
         if record.self_check is not None and not record.self_check.passed:
             return "the golden vector did not come out"
         frames = record.frames_in
-        if not frames or record.frames_enhanced is None:
-            return "the record has no frames"
+        if not frames or not self.proves(record):
+            return None
+        if record.frames_enhanced is None:
+            return "nothing says whether frames were enhanced"
         bypassed = (record.frames_bypassed or 0) / frames
         if bypassed > self.max_bypassed:
             words = record.state_reason or ", ".join(record.errors) or "no reason given"

@@ -20,28 +20,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
-from .._parse import load_json, parse
-from ..bundle import Bundle
 from ..catalog import find_bundle
 from ..errors import (
     BundleError,
     BundleNotFoundError,
-    OptionError,
     UpdateBlockedError,
     UpdateError,
     UpdateRefusedError,
 )
 from ..signing import TrustedKeys
-from ..telemetry import TelemetryRecord
 from ._disk import Disk, locked
-from ._state import FACTORY, State
-from .client import Found, Limits, Repository, Server
+from ._state import State
+from .client import Found, Repository, Server
 from .compatibility import Answer, Verdict, resolve
 from .device import Device
-from .health import Health
 from .self_test import SelfTest, self_test
+from .session import Session
+from .settings import Settings
 from .slots import Bootable, Slots
 
 MAX_COUNTER_LEAP = 100_000
@@ -52,42 +48,6 @@ MAX_LOST_SESSIONS = 3
 
 ANY = "any"
 """The folder of the repository with models for every chipset."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What an update needs to know; paths in a file are relative to it."""
-
-    store: Path
-    metadata_url: str
-    targets_url: str
-    root: Path  # the trust anchor, root.json
-    device: Path = Path("device.json")
-    models: tuple[str, ...] = ()
-    keys: tuple[Path, ...] = ()  # public keys of bundles; none: those shipped with lumavox
-    healthy_sessions: int = 5  # needed to end a trial
-    self_test_s: float = 30.0
-    backend: str = "auto"
-    limits: Limits = Limits()
-    health: Health = Health()
-
-    @classmethod
-    def load(cls, path: str | Path) -> Settings:
-        """From a JSON file. Raises OptionError with file and key."""
-        path = Path(path)
-        try:
-            data = path.read_bytes()
-        except OSError as cause:
-            raise OptionError(f"the update settings {path} cannot be read: {cause.strerror}") from cause
-        found = parse(cls, load_json(data, str(path)), str(path))
-        here = path.parent
-        return replace(
-            found,
-            store=here / found.store,
-            root=here / found.root,
-            device=here / found.device,
-            keys=tuple(here / key for key in found.keys),
-        )
 
 
 @dataclass(frozen=True)
@@ -158,8 +118,10 @@ class Updates:
         that was active still is.
         """
         found, answer = offer.found, offer.answer
-        if found is None or answer is None or not offer.installable or self._repository is None:
+        if found is None or answer is None or not offer.installable:
             raise UpdateBlockedError(f"{offer.id}: {offer.note}")
+        if self._repository is None:
+            raise UpdateError(f"{offer.id}: this offer is of a check that was closed; check again")
         slots = self.slots(offer.id)
         slots.disk.make_folders(slots.folder)
         with locked(slots.folder, "install.lock", wait=False):
@@ -178,6 +140,8 @@ class Updates:
                 slot = slots.stage(found.release, device)
             except BundleError as cause:
                 raise UpdateRefusedError(f"{found.path}: {cause}", "wrong content") from cause
+            except OSError as cause:
+                raise UpdateError(f"{found.path}: cannot be kept in {slots.folder}: {cause}") from cause
             finally:
                 self._disk.remove(path)
         else:
@@ -206,7 +170,10 @@ class Updates:
             if complaint is None:
                 break
             slots.change(lambda state, why=complaint: state.rolled_back(why, device))  # type: ignore[misc]
-        return slots.bootable()
+        bootable = slots.bootable()
+        if slots.state().active != bootable.source:  # its file is damaged
+            slots.change(State.lost)
+        return bootable
 
     def session(self, id: str) -> Session:
         """A session with the active model, counted if it is on trial."""
@@ -323,54 +290,4 @@ class Updates:
         return f"{lost} sessions began and did not end well" if lost >= MAX_LOST_SESSIONS else None
 
 
-class Session:
-    """One use of the active model. Leaving it without `finish` counts as a session that ended badly."""
-
-    def __init__(self, updates: Updates, id: str) -> None:
-        self._updates, self._id = updates, id
-        self.bundle: Bundle
-        self.source = FACTORY
-        self.on_trial = False
-
-    def __enter__(self) -> Session:
-        bootable = self._updates.boot(self._id)
-        self.bundle, self.source = bootable.bundle, bootable.source
-        slots = self._updates.slots(self._id)
-        try:
-            state = slots.state()
-        except UpdateError:
-            return self
-        self.on_trial = state.trial is not None and state.active == self.source
-        if self.on_trial:
-            slots.change(State.begun)
-        return self
-
-    def finish(self, record: TelemetryRecord) -> str | None:
-        """Judge the session by its record; returns the complaint, if any. An unhealthy one rolls a trial
-        back; one too short to tell changes nothing."""
-        health = self._updates.settings.health
-        complaint = health.complaint(record)
-        if not self.on_trial:
-            return complaint
-        if complaint is not None:
-            self.trip(complaint)
-        elif health.proves(record):
-            self._updates.slots(self._id).change(State.healthy)
-        else:
-            self._updates.slots(self._id).change(State.unbegun)
-        self.on_trial = False
-        return complaint
-
-    def trip(self, reason: str) -> Bundle:
-        """A watchdog has tripped: roll a trial back at once. Returns the bundle that is to run now."""
-        if self.on_trial:
-            self._updates.rollback(self._id, reason)
-            self.on_trial = False
-        bootable = self._updates.slots(self._id).bootable()
-        self.bundle, self.source = bootable.bundle, bootable.source
-        return self.bundle
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.on_trial = False
+__all__ = ["Offer", "Session", "Settings", "Updates"]
