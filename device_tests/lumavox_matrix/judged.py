@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from lumavox.errors import OptionError
 
+from .agreement import must_agree
 from .cell import AXES, Cell, Culprit, Status
 from .changes import VERSIONED
 from .evidence import Finding, p99_us
@@ -135,6 +136,8 @@ def _agreeing(cells: Sequence[Judged], lookup: Profiles) -> list[Judged]:
         if support is not None and support.exact and judged.runs[-1].output_sha256:
             key = (cell.task, cell.model_digest, cell.precision, cell.preset, cell.engine, support.target)
             groups[key].append(place)
+        elif judged.runs[-1].output_sha256 and (same_bits := must_agree(cell, judged.result.record)):
+            groups[same_bits].append(place)
     found = list(cells)
     for places in groups.values():
         digests = Counter(cells[place].runs[-1].output_sha256 for place in places)

@@ -49,7 +49,7 @@ TIERS = MappingProxyType(
         t.name: t
         for t in (
             # Outputs to compare bit for bit, for emulators.
-            Tier("numerics", 0.0, 8, paced=False, budget_s=10.0, quality=False),
+            Tier("numerics", 0.0, 8, paced=False, budget_s=1.0, quality=False),
             # Order and numbers only, for scripted devices and tests.
             Tier("glance", 0.0, 96, paced=False, budget_s=30.0),
             Tier("smoke", 10.0, 130, paced=True),

@@ -2,15 +2,14 @@
 
 qemu-user opens a file of the guest in the tree that it is given if the file is there, and the host's own if
 it is not. Engines read ``/proc/cpuinfo`` and ``/sys/devices/system/cpu`` to choose their kernels (and
-onnxruntime 1.31 crashes on those of an x86 host), so the tree has them: honest ones, or with features that
-the processor does not have, which is a firmware that tells lies.
+onnxruntime 1.31 crashes on those of an x86 host), so the tree has them: those of the processor that is
+emulated, or of another one, which is a firmware that tells lies.
 
 Only processors by name: ``max`` has extensions (SME) whose emulation computes wrong int8 results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,13 +60,12 @@ def cpu(name: str) -> Cpu:
     return _CPUS[name]
 
 
-def write_soc(tree: Path, chosen: Cpu, root: Path, *, cores: int = 4, declares: Sequence[str] = ()) -> None:
-    """Make the folder ``tree``: the system ``root`` by links, with what ``chosen`` says of itself.
-    ``declares``: features that it claims besides its own."""
+def write_soc(tree: Path, declared: Cpu, root: Path, *, cores: int = 4) -> None:
+    """Make the folder ``tree``: the system ``root`` by links, with what ``declared`` says of itself."""
     tree.mkdir(parents=True)
     for entry in root.iterdir():
         (tree / entry.name).symlink_to(entry)
-    texts = {"proc/cpuinfo": _cpuinfo(chosen, cores, declares)}
+    texts = {"proc/cpuinfo": _cpuinfo(declared, cores)}
     texts |= {f"sys/devices/system/cpu/{name}": text for name, text in _topology(cores).items()}
     for name, text in texts.items():
         path = tree / name
@@ -75,8 +73,7 @@ def write_soc(tree: Path, chosen: Cpu, root: Path, *, cores: int = 4, declares: 
         path.write_text(text + "\n")
 
 
-def _cpuinfo(chosen: Cpu, cores: int, declares: Sequence[str]) -> str:
-    features = " ".join([*chosen.features, *(name for name in declares if name not in chosen.features)])
+def _cpuinfo(chosen: Cpu, cores: int) -> str:
     v7 = chosen.machine == "armv7l"
     blocks = []
     for core in range(cores):
@@ -84,7 +81,7 @@ def _cpuinfo(chosen: Cpu, cores: int, declares: Sequence[str]) -> str:
         lines += [f"model name\t: ARMv7 Processor rev {chosen.revision} (v7l)"] if v7 else []
         lines += [
             "BogoMIPS\t: 48.00",
-            f"Features\t: {features}",
+            f"Features\t: {' '.join(chosen.features)}",
             "CPU implementer\t: 0x41",
             f"CPU architecture: {7 if v7 else 8}",
             f"CPU variant\t: 0x{chosen.variant:x}",

@@ -27,16 +27,18 @@ __all__ = ["Link", "Options", "offer"]
 @dataclass(frozen=True)
 class Options:
     """``cpu``: a processor of `lumavox_matrix.emulator`. ``wheels``: "current" has LiteRT and ONNX Runtime,
-    "legacy" tflite-runtime. ``declares``: features that ``/proc/cpuinfo`` claims and the processor lacks.
+    "legacy" tflite-runtime. ``declares``: the processor that its firmware claims to have, if it lies.
     ``cache``: where the emulator is, if not in the user's cache."""
 
     cpu: str
     wheels: str = "current"
     cores: int = 4
-    declares: tuple[str, ...] = ()
+    declares: str | None = None
     cache: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.declares is not None and cpu(self.declares).machine != cpu(self.cpu).machine:
+            raise OptionError(f"declares: {self.declares} and {self.cpu} are different machines")
         sets = PINS.image(cpu(self.cpu).machine).wheels
         if self.wheels not in sets:
             raise OptionError.unknown("set of wheels", self.wheels, sets)
@@ -71,7 +73,8 @@ class Link(local.Link):
         self._folder = self._base / "files"
         self._folder.mkdir()
         tree = self._base / "tree"
-        write_soc(tree, self._cpu, emulator.root(machine), cores=options.cores, declares=options.declares)
+        declared = cpu(options.declares or options.cpu)
+        write_soc(tree, declared, emulator.root(machine), cores=options.cores)
         script = self._base / "python"
         script.write_text(emulator.start_script(tree, machine, self._cpu.name, options.wheels))
         script.chmod(0o755)

@@ -57,6 +57,7 @@ class Device:
     python: str
     runtime: str  # version of lumavox
     engine_version: str | None = None
+    engine_library: str | None = None  # which of an engine's libraries: "tflite-runtime 2.14.0"
     cpu: str | None = None
     features: tuple[str, ...] = ()
     cores: int | None = None

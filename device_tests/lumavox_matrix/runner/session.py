@@ -76,12 +76,14 @@ def _open(job: Job, bundle: Bundle, variant: str) -> Session:
 def probe(engine: str) -> Device:
     """What the device says about itself."""
     model, features = _cpu()
+    library = backends.get(engine).probe()
     return Device(
         machine=platform.machine(),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         runtime=__version__,
-        engine_version=backends.get(engine).probe().version,
+        engine_version=library.version,
+        engine_library=library.reason if library.usable else None,
         cpu=model,
         features=features,
         cores=os.cpu_count(),

@@ -1,0 +1,37 @@
+"""Do all devices compute the same bits where they must?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lumavox.errors import OptionError
+from lumavox_matrix.agreement import Agreement, agreements
+from lumavox_matrix.store import Store
+
+HELP = "compare the integer outputs of all devices bit for bit, where they must be equal"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which results."""
+    parser.add_argument("--store", type=Path, default=Path("out/matrix"), metavar="DIR", help="results")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 1 if a pair that must be equal is not, or if there is none to compare."""
+    if not (args.store / "store.json").is_file():
+        raise OptionError(f"{args.store} is no store of results; `lumavox-matrix run` makes one")
+    found = agreements(Store.open(args.store).results())
+    for group in found:
+        print(_line(group))
+    wrong = [group for group in found if not group.equal]
+    cells = sum(len(group.outputs) for group in found)
+    print(f"{len(found)} groups of {cells} cells: {len(found) - len(wrong)} equal, {len(wrong)} not")
+    return 1 if wrong or not found else 0
+
+
+def _line(group: Agreement) -> str:
+    head = f"{group.model} {group.preset} {group.library}"
+    if group.equal:
+        return f"equal  {head}: {next(iter(group.outputs.values()))[:12]} on {', '.join(group.outputs)}"
+    return f"OTHER  {head}: " + ", ".join(f"{name} {digest[:12]}" for name, digest in group.outputs.items())
