@@ -50,6 +50,8 @@ from lumavox.errors import (
 if TYPE_CHECKING:
     from lumavox.audio import DialogControls, DialogEnhancer
     from lumavox.bundle import Bundle
+    from lumavox.governed import GovernedUpscaler
+    from lumavox.governed_sound import GovernedEnhancer
     from lumavox.picture import ColourTags, Frame, PixelFormat
     from lumavox.session import Session
     from lumavox.signing import TrustedKeys
@@ -75,6 +77,8 @@ __all__ = [
     "EngineError",
     "Frame",
     "FrameError",
+    "GovernedEnhancer",
+    "GovernedUpscaler",
     "InputError",
     "LumavoxError",
     "MediaError",
@@ -102,6 +106,8 @@ _HOME = {
     "DialogControls": "audio",
     "DialogEnhancer": "audio",
     "Frame": "picture",
+    "GovernedEnhancer": "governed_sound",
+    "GovernedUpscaler": "governed",
     "PixelFormat": "picture",
     "Session": "session",
     "TelemetryRecord": "telemetry",

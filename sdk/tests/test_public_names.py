@@ -18,7 +18,7 @@ SDK = Path(__file__).parents[1]
 
 PUBLIC = """
     __version__ capabilities
-    Upscaler DialogEnhancer DialogControls Frame PixelFormat ColourTags
+    Upscaler DialogEnhancer GovernedUpscaler GovernedEnhancer DialogControls Frame PixelFormat ColourTags
     Bundle Session TelemetryRecord TrustedKeys
     LumavoxError OptionError InputError FrameError AudioError
     BundleError BundleNotFoundError BundleFormatError BundleVersionError BundleIntegrityError
