@@ -150,7 +150,8 @@ class DialogStream:
         active: NDArray[np.bool_] | bool = False
         if not all(gains.dry for gains in self._gains) or change.any():
             make_up, bed, active = self._broadband(count)
-            active |= change.any(1)
+            if active is not True:
+                active = active | change.any(1)
             mixed = np.concatenate([mixed[:, :fronts] + change, mixed[:, fronts:] * bed[:, None]], 1)
             mixed *= make_up[:, None]
         limited, touched = self._limiter.process(mixed, active)
@@ -162,9 +163,14 @@ class DialogStream:
         self._ready = np.concatenate([self._ready, dry])
         self._mixed += count
 
-    def _broadband(self, count: int) -> tuple[Float, Float, NDArray[np.bool_]]:
+    def _broadband(self, count: int) -> tuple[Float, Float, NDArray[np.bool_] | bool]:
         """Make-up and bed gain of the next ``count`` samples, and where any gain may differ from 1."""
         index, share = self._crossing(count)
+        if index[0] == index[-1]:  # all of them lie between the same two frames
+            before, after = self._gains[index[0]], self._gains[index[0] + 1]
+            make_up = before.make_up + share * np.float32(after.make_up - before.make_up)
+            bed = before.bed + share * np.float32(after.bed - before.bed)
+            return make_up, bed, not (before.dry and after.dry)
         make_up = np.array([gains.make_up for gains in self._gains], np.float32)
         bed = np.array([gains.bed for gains in self._gains], np.float32)
         wet = np.array([not gains.dry for gains in self._gains])

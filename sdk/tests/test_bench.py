@@ -27,6 +27,8 @@ def test_the_real_time_factor_and_delay_of_a_sound_model_are_measured(tmp_path, 
     assert sound["model"] == "de/tiny"
     assert sound["backend"] == "virtual"
     assert sound["real_time_factor"] > 0
+    assert sound["p99_hop_ms"] > 0
+    assert sum(sound["shares"].values()) == pytest.approx(1.0, abs=0.05)
     assert sound["delay_ms"] >= 1440 / 48  # the bundle's own delay, 30 ms
 
 

@@ -2,9 +2,9 @@
 
 Picture: the bare engine call against `Upscaler.process`, alternating, so that both see the same machine; for
 each ``--format`` (10-bit and RGB pictures cost a little more).
-Sound: processing time over playing time of `DialogEnhancer`. Import: what ``import lumavox`` adds to
-``import numpy``, each time in a fresh interpreter. Times on a busy machine are noisy: compare the ratios,
-and only those of one run.
+Sound: processing time over playing time of `DialogEnhancer`, the slowest hops, and which part takes how
+much. Import: what ``import lumavox`` adds to ``import numpy``, each time in a fresh interpreter. Times on a
+busy machine are noisy: compare the ratios, and only those of one run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,20 +27,6 @@ if TYPE_CHECKING:
 HELP = "measure the wrapper's overhead, the sound's real-time factor and the import time"
 
 MODELS = (DEFAULT_SR, DEFAULT_DE)
-RATE_HZ, CHANNELS, BLOCK_SAMPLES = 48000, 2, 480
-
-
-@dataclass(frozen=True)
-class SoundFigures:
-    """``real_time_factor``: processing time over playing time, median of the rounds; below 1 keeps up."""
-
-    model: str
-    backend: str | None
-    block_samples: int
-    seconds: float
-    rounds: int
-    delay_ms: float
-    real_time_factor: float
 
 
 @dataclass(frozen=True)
@@ -78,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from lumavox.benchmark import overhead
+    from lumavox.benchmark_sound import sound_cost
 
     formats = [_format(name) for name in args.format or ["nv12"]]
     bundles = [_opened(model, args.allow_unsigned) for model in args.model or MODELS]
@@ -90,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
                 )
                 figures["picture"].append(picture)
         else:
-            figures["sound"].append(_sound(bundle, args))
+            figures["sound"].append(sound_cost(bundle, rounds=args.rounds, backend=args.backend))
     imports = _imports(args.rounds)
     if args.json:
         print_json(figures | {"import": imports})
@@ -106,8 +92,10 @@ def run(args: argparse.Namespace) -> int:
     for sound in figures["sound"]:
         print(
             f"sound    {sound.model} on {sound.backend}: real-time factor {sound.real_time_factor:.3f} "
-            f"in blocks of {sound.block_samples}, delay {sound.delay_ms:.1f} ms"
+            f"in blocks of {sound.block_samples}, p99 {sound.p99_hop_ms:.2f} of {sound.hop_ms:g} ms a hop, "
+            f"delay {sound.delay_ms:.1f} ms"
         )
+        print("         " + ", ".join(f"{part} {share:.0%}" for part, share in sound.shares.items()))
     print(
         f"import   numpy {imports.numpy_ms:.0f} ms, lumavox adds {imports.lumavox_adds_ms:.0f} ms "
         f"({imports.ratio:.2f} of numpy)"
@@ -133,35 +121,6 @@ def _format(name: str) -> PixelFormat:
     if name not in known:
         raise OptionError.unknown("pixel format", name, known)
     return known[name]
-
-
-def _sound(bundle: Bundle, args: argparse.Namespace) -> SoundFigures:
-    import numpy as np
-
-    from lumavox.audio import DialogEnhancer
-
-    seconds = 1.0
-    noise = np.random.default_rng(0).standard_normal((int(seconds * RATE_HZ), CHANNELS)) * 0.1
-    blocks = [b.astype(np.float32) for b in np.split(noise, len(noise) // BLOCK_SAMPLES)]
-    factors = []
-    with DialogEnhancer.open(
-        bundle, rate_hz=RATE_HZ, channels=CHANNELS, backend=args.backend, level="medium"
-    ) as enhancer:
-        out = np.empty_like(blocks[0])
-        for _ in range(args.rounds + 1):
-            started = time.perf_counter()
-            for block in blocks:
-                enhancer.process(block, out=out)
-            factors.append((time.perf_counter() - started) / seconds)
-        return SoundFigures(
-            model=bundle.id,
-            backend=enhancer.backend,
-            block_samples=BLOCK_SAMPLES,
-            seconds=seconds,
-            rounds=args.rounds,
-            delay_ms=enhancer.delay_samples / RATE_HZ * 1e3,
-            real_time_factor=statistics.median(factors[1:]),  # the first round warms up
-        )
 
 
 def _imports(rounds: int) -> ImportFigures:
