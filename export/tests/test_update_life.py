@@ -348,6 +348,45 @@ def test_a_release_that_fails_on_a_firmware_is_blocked_there_by_an_amendment(wor
         assert newer.check(MODEL).installable
 
 
+def test_an_installed_release_is_recalled_where_it_turned_out_to_fail(world, device, capsys):
+    install(device)
+    device.commit(MODEL)
+    with pytest.raises(UpdateError, match="is not recalled"):
+        device.recall(device.check(MODEL))
+    bad = KnownBad("green frames", "https://example.org/7", firmware_build="12.4*")
+    world.repository.amend(CHIPSET, MODEL, bad=bad)
+    offer = device.check(MODEL)
+    assert offer.recalled
+    assert not offer.installable
+    assert version(world) == "1.0.0"  # to ask changes nothing
+    assert lumavox(["update", "install", "--settings", str(settings_file(world))]) == 0
+    assert "rolled back: 1.0.0 is recalled: known to fail here: green frames" in capsys.readouterr().out
+    assert version(world) == "0.9.0"
+    assert "green frames" in device.slots(MODEL).state().set_aside[0].reason
+    with world.updates(NEWER) as newer:
+        assert newer.check(MODEL).installable
+
+
+def test_an_installed_release_stays_when_it_expires(world, device):
+    install(device)
+    with world.updates(clock=world.later(365)) as later:  # the repository itself is asked by the real clock
+        assert later.check(MODEL).note == "1.0.0 is installed"
+
+
+def test_evidence_that_came_later_counts_at_the_next_change_of_firmware(world, device):
+    install(device)
+    device.commit(MODEL)
+    target = world.repository.targets(CHIPSET).targets[f"{CHIPSET}/{MODEL}.zip"]
+    target.custom["lumavox"]["evidence"]["devices"] = [NEWER.digest()]
+    with world.repository.edit_targets(CHIPSET) as targets:
+        targets.targets[target.path] = target
+    world.repository.publish()
+    assert device.check(MODEL).note == "1.0.0 is installed"
+    world.tested.clear()
+    assert version(world, device=NEWER) == "1.0.0"
+    assert world.tested == []
+
+
 def test_a_withdrawn_release_is_offered_to_nobody(world, device):
     world.repository.withdraw(CHIPSET, MODEL)
     assert "the repository has no" in device.check(MODEL).note

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lumavox.errors import UpdateError
 from lumavox.update._state import FACTORY, MAX_SET_ASIDE, State
-from update_parts import installed
+from update_parts import installed, release
 
 SIMPLE = {
     "begun": State.begun,
@@ -21,7 +21,7 @@ SIMPLE = {
 }
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["install", "back", "renew", "without", *SIMPLE]),
+        st.sampled_from(["install", "back", "renew", "without", "amend", *SIMPLE]),
         st.integers(1, 6),
     ),
     max_size=20,
@@ -38,6 +38,8 @@ def after(state: State, step: str, number: int) -> State:
         return state.rolled_back("it failed", "d")
     if step == "without":
         return state.without(f"{number:064x}", "d", "self-test")
+    if step == "amend":
+        return state.amended(release(number, share_permille=500))
     return SIMPLE[step](state) if step in SIMPLE else state.renewed("e")
 
 

@@ -19,7 +19,7 @@ HELP = "check for, install, commit or roll back models"
 
 ACTIONS = {
     "check": "ask the repository what it has for this device, and whether it may run here",
-    "install": "get, verify and self-test what is new, and start it on trial",
+    "install": "get, verify and self-test what is new, start it on trial; go back from what is recalled",
     "status": "which model starts, which is on trial, what was set aside",
     "commit": "end the trial: the new model stays",
     "rollback": "start the model before from now on",
@@ -60,17 +60,21 @@ def _offers(updates: Updates, models: list[str], args: argparse.Namespace) -> in
     if args.action == "install":
         for offer in wanted:
             updates.install(offer)
+        for offer in (offer for offer in offers if offer.recalled):
+            updates.recall(offer)
     rows = [_offer(offer, args.action == "install") for offer in offers]
     if args.json:
         print_json({"device": updates.device.digest(), "models": rows})
     else:
         print(table(("model", "version", "answer", "what"), (tuple(r.values())[:4] for r in rows)))
-    return 0 if wanted else 1
+    return 0 if wanted or any(offer.recalled for offer in offers) else 1
 
 
 def _offer(offer: Offer, installed: bool) -> dict[str, Any]:
     release = offer.found.release if offer.found else None
-    what = f"on trial: {offer.note}" if installed and offer.installable else offer.note
+    what = offer.note
+    if installed and (offer.installable or offer.recalled):
+        what = f"on trial: {what}" if offer.installable else f"rolled back: {what}"
     return {
         "model": offer.id,
         "version": release.model.version if release else None,

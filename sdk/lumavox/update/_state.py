@@ -163,6 +163,13 @@ class State:
         one = replace(self.slots[self.active], device=device)
         return replace(self, slots={**self.slots, self.active: one})
 
+    def amended(self, release: Release) -> State:
+        """With what the publisher says by now of a model that lies in a slot."""
+        held = self.holding(release.model.digest)
+        if held is None:
+            return self
+        return replace(self, slots={**self.slots, held: replace(self.slots[held], release=release)})
+
     def without(self, digest: str, device: str, reason: str) -> State:
         """With the model of that bundle digest set aside on a combination; a slot in use is kept."""
         aside = SetAside(digest, device, reason[:300])

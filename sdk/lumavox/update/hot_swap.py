@@ -8,7 +8,7 @@
     swap.settle()                                     # or: the new one stays, the old one is freed
 
 The new model is opened, self-checked and warmed on a blank frame of the stream's size beside the running
-one. If that fails, the running one goes on, and ``reason`` says why.
+one (its record counts that frame). If that fails, the running one goes on, and ``reason`` says why.
 """
 
 from __future__ import annotations

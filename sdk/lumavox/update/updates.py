@@ -52,13 +52,17 @@ ANY = "any"
 
 @dataclass(frozen=True)
 class Offer:
-    """What the repository has for a model, and the answer for this device. ``note`` says what will happen."""
+    """What the repository has for a model, and the answer for this device. ``note`` says what will happen.
+
+    ``recalled``: it is installed, and by now known not to be for this device; `Updates.recall` goes back.
+    """
 
     id: str
     found: Found | None
     answer: Answer | None
     installable: bool
     note: str
+    recalled: bool = False
 
 
 class Updates:
@@ -150,6 +154,12 @@ class Updates:
         needed = self.settings.healthy_sessions
         slots.change(lambda state: state.activated(slot, needed))
 
+    def recall(self, offer: Offer) -> State:
+        """Go back from an installed model that its publisher has blocked for this device since."""
+        if not offer.recalled:
+            raise UpdateError(f"{offer.id}: is not recalled: {offer.note}")
+        return self.rollback(offer.id, offer.note)
+
     def boot(self, id: str) -> Bootable:
         """Once after the device started: the model that starts, its qualification renewed where the device
         has changed. Raises UpdateError only if nothing can start."""
@@ -227,6 +237,11 @@ class Updates:
         state = self.slots(id).state()
         current = state.current
         if current is not None and current.release.model.digest == release.model.digest:
+            self.slots(id).change(lambda state: state.amended(release))
+            answer = resolve(release, self.device, provided=self.provided())  # its expiry does not matter
+            if answer.verdict is Verdict.BLOCKED:
+                note = f"{release.model.version} is recalled: {'; '.join(answer.reasons)}"
+                return Offer(id, found, answer, False, note, recalled=True)
             return Offer(id, found, answer, False, f"{release.model.version} is installed")
         if reason := state.failed(release.model.digest, self.device.digest()):
             return Offer(id, found, answer, False, f"set aside on this combination: {reason}")
