@@ -27,7 +27,7 @@ from .governor import Governor, Policy, frame_deadline_us
 from .ladder import Ladder
 from .late_budget import BudgetMeter
 from .picture import Frame, PixelFormat
-from .sensors import LinuxSensors, Sensors
+from .sensors import LinuxSensors, PolledSensors, Sensors
 from .telemetry import AddedLatency, LadderUse, Meter, ModelInfo, TelemetryRecord, reason_token
 from .video import Upscaler
 
@@ -52,7 +52,7 @@ class GovernedUpscaler:
         upscalers: list[Upscaler],
         reopen: Callable[[int], Upscaler],
         deadline_us: float,
-        sensors: Sensors,
+        sensors: Sensors | None,
         clock: Callable[[], float],
     ) -> None:
         self.governor, self.budget = governor, BudgetMeter()
@@ -60,7 +60,11 @@ class GovernedUpscaler:
         self._deadline_us = deadline_us
         self._rungs: list[Upscaler | None] = list(upscalers)
         self._names = [upscaler.bundle.id for upscaler in upscalers] + [governor.ladder[-1].name]
-        self._reopen, self._sensors, self._clock = reopen, sensors, clock
+        self._reopen, self._clock = reopen, clock
+        self._own_sensors: PolledSensors | None = None
+        if sensors is None:
+            sensors = self._own_sensors = PolledSensors(LinuxSensors())
+        self._sensors = sensors
         self._conventional = Conventional(self.scale)
         self._scratch: Frame | None = None
         self._cuts = SceneCut()
@@ -94,9 +98,9 @@ class GovernedUpscaler:
         """Open the best rung, and the others in the background.
 
         ``display_hz``, ``frame_rate`` and ``reserve_us`` give the deadline of each frame, see
-        `frame_deadline_us`. ``sensors``: what tells heat and memory; None reads those of Linux. ``enforce``
-        False lets late networks finish, and only counts them. ``options`` are those of `Upscaler.open` but
-        ``model``, ``deadline_ms`` and ``background``.
+        `frame_deadline_us`. ``sensors``: what tells heat and memory, without making a frame wait; None reads
+        those of Linux in a thread. ``enforce`` False lets late networks finish, and only counts them.
+        ``options`` are those of `Upscaler.open` but ``model``, ``deadline_ms`` and ``background``.
 
         Raises what `Upscaler.open` raises, and OptionError for rungs that differ in size or delay.
         """
@@ -121,7 +125,7 @@ class GovernedUpscaler:
                 upscaler.close()
             raise
         governor = Governor(ladder, network_us, policy)
-        return cls(governor, upscalers, open_rung, deadline_us, sensors or LinuxSensors(), clock)
+        return cls(governor, upscalers, open_rung, deadline_us, sensors, clock)
 
     def process(self, frame: Frame, out: Frame | None = None) -> Frame:
         """As `Upscaler.process`: the frame enlarged, new or into ``out``. Raises FrameError only."""
@@ -191,6 +195,8 @@ class GovernedUpscaler:
         """Free all engines. May be called twice."""
         self._closed = True
         self._meter.set_state("off", "closed")
+        if self._own_sensors is not None:
+            self._own_sensors.close()
         for upscaler in self._rungs:
             if upscaler is not None:
                 upscaler.close()

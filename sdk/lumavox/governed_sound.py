@@ -22,7 +22,7 @@ from .audio import DialogEnhancer
 from .governor import Conditions, Governor, Policy
 from .ladder import CONVENTIONAL, Ladder, Rung
 from .loudness import Samples
-from .sensors import LinuxSensors, Sensors
+from .sensors import LinuxSensors, PolledSensors, Sensors
 from .telemetry import NO_SPEECH, LadderUse, TelemetryRecord
 
 __all__ = ["GovernedEnhancer"]
@@ -47,13 +47,20 @@ class GovernedEnhancer:
         sensors: Sensors | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``sensors`` None reads those of Linux. The deadline of each hop is the enhancer's, else the hop."""
+        """``sensors``: what tells heat, without waiting; None reads those of Linux in a thread.
+
+        The deadline of each hop is the enhancer's, or the length of a hop.
+        """
         self.enhancer = enhancer
         hop_us = (
             1e6 * int(str(enhancer.bundle.front_end["hop"])) / int(str(enhancer.bundle.front_end["rate_hz"]))
         )
         self.governor = Governor(_LADDER, min(hop_us, enhancer._meter.deadline_us or hop_us), policy)
-        self._sensors, self._clock = sensors or LinuxSensors(), clock
+        self._clock = clock
+        self._own_sensors: PolledSensors | None = None
+        if sensors is None:
+            sensors = self._own_sensors = PolledSensors(LinuxSensors())
+        self._sensors = sensors
         self._strength = self._shown = enhancer.controls.strength
         self._sensed_s: float | None = None
         self._samples = self._spoke_at = 0
@@ -120,6 +127,8 @@ class GovernedEnhancer:
 
     def close(self) -> None:
         """Free the engine. May be called twice."""
+        if self._own_sensors is not None:
+            self._own_sensors.close()
         self.enhancer.close()
 
     def __enter__(self) -> GovernedEnhancer:

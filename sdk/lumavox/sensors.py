@@ -1,13 +1,16 @@
-"""``LinuxSensors``: heat and memory of a Linux device, for a `Governor`.
+"""``LinuxSensors``: heat and memory of a Linux device, for a `Governor`; ``PolledSensors``: without waiting.
 
 Android players have something better: give ``getThermalHeadroom`` and ``onTrimMemory`` as `Conditions`.
 
-    sensors = LinuxSensors()
-    governor.sense(sensors.read())             # at most about once per second; microseconds
+    sensors = PolledSensors(LinuxSensors())    # a sensor behind a slow bus must not hold up a frame
+    governor.sense(sensors.read())             # at most about once per second
+    sensors.close()
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from typing import Protocol
 
 from .governor import Conditions
 
-__all__ = ["LinuxSensors", "Sensors"]
+__all__ = ["LinuxSensors", "PolledSensors", "Sensors"]
 
 FORECAST_S = 10.0
 HEADROOM_SPAN_C = 30.0
@@ -31,6 +34,36 @@ class Sensors(Protocol):
 
     def read(self) -> Conditions:
         """The state now."""
+
+
+class PolledSensors:
+    """Reads ``sensors`` every ``interval_s`` in a daemon thread; `read` gives what was found last.
+
+    It raises nothing: sensors that fail leave what they said before.
+    """
+
+    def __init__(self, sensors: Sensors, interval_s: float = 1.0) -> None:
+        self._sensors, self._interval_s = sensors, interval_s
+        self._found = Conditions()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="lumavox-sensors", daemon=True)
+        self._thread.start()
+
+    def read(self) -> Conditions:
+        """What was found last; nothing is known before the first time."""
+        return self._found
+
+    def close(self) -> None:
+        """End the thread; one whose sensor hangs is left behind. May be called twice."""
+        self._stop.set()
+        self._thread.join(timeout=0.2)
+
+    def _poll(self) -> None:
+        while True:
+            with contextlib.suppress(Exception):
+                self._found = self._sensors.read()
+            if self._stop.wait(self._interval_s):
+                return
 
 
 class LinuxSensors:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from lumavox.governor import Conditions
-from lumavox.sensors import LinuxSensors
+from lumavox.sensors import LinuxSensors, PolledSensors
 
 
 class Clock:
@@ -78,3 +79,38 @@ def test_a_device_that_says_nothing_sensible_is_not_known(tmp_path, text):
 def test_this_machine_can_be_read():
     found = LinuxSensors().read()
     assert found.thermal_forecast is None or found.thermal_forecast >= 0.0
+
+
+class Slow:
+    """A sensor behind a slow bus, that fails at times."""
+
+    def __init__(self) -> None:
+        self.asked, self.answer = threading.Event(), threading.Event()
+        self.found: Conditions | None = Conditions(0.5)
+
+    def read(self) -> Conditions:
+        self.asked.set()
+        self.answer.wait(10)
+        if self.found is None:
+            raise OSError("no such zone")
+        return self.found
+
+
+def test_polled_sensors_never_wait_and_outlive_failures():
+    slow = Slow()
+    sensors = PolledSensors(slow, interval_s=0.001)
+    assert slow.asked.wait(10)
+    assert sensors.read() == Conditions()
+    slow.answer.set()
+    for found in (Conditions(0.5), None, Conditions(0.9)):
+        slow.found = found
+        for _ in range(2):  # a reading that began before, and one after
+            slow.asked.clear()
+            assert slow.asked.wait(10)
+        if found is None:
+            assert sensors.read() == Conditions(0.5)
+    slow.asked.clear()
+    assert slow.asked.wait(10)
+    assert sensors.read() == Conditions(0.9)
+    sensors.close()
+    sensors.close()
