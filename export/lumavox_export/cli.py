@@ -85,7 +85,9 @@ def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     evaluate.add_argument("--write", action="store_true", help="write measured.json beside the recipe")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write what measured.json holds to FILE")
     evaluate.add_argument(
-        "--peers", type=Path, help="measure the *_x<scale>.onnx and .tflite of this folder too"
+        "--peers",
+        type=Path,
+        help="measure the networks of this folder too: *_x<scale>.onnx and .tflite, or speech enhancers",
     )
     evaluate.add_argument(
         "--pictures", type=Path, action="append", default=[], help="a folder of pictures to measure besides"
@@ -95,7 +97,9 @@ def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="measure --pictures, --video and --bdrate only, not the datasets' pictures and levels",
     )
-    evaluate.add_argument("--crops", type=Path, metavar="DIR", help="write before-and-after strips")
+    evaluate.add_argument(
+        "--crops", type=Path, metavar="DIR", help="write before-and-after strips, or spectrograms of sound"
+    )
     evaluate.add_argument("--video", action="store_true", help="VMAF and steadiness of streamed clips")
     evaluate.add_argument(
         "--bdrate", action="store_true", help="bit rate saved over Lanczos and over sending full resolution"

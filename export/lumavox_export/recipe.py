@@ -33,7 +33,8 @@ class Distill:
     """Section ``[contents.distill]``: a teacher of the same family guides the student."""
 
     teacher: Mapping[str, object] = field(default_factory=dict)  # its [network]
-    teacher_train: Schedule = Schedule()
+    teacher_weights: str | None = None  # a file beside the recipe ("../plus/weights.safetensors")
+    teacher_train: Schedule = Schedule()  # without that file
     student_train: Schedule = Schedule()
     share: float = 0.5  # of the loss that comes from the teacher
 
@@ -54,6 +55,7 @@ class Quantize:
     """Section ``[quantize]``: calibration, then quantization-aware training when ``qat.steps`` > 0."""
 
     precision: str = "int8"
+    also: tuple[str, ...] | None = None  # further precisions, by calibration alone
     calibration_samples: int = 32
     percentile: float = 100.0  # of the values seen in calibration
     rounding: Literal["nearest", "compensated"] = "nearest"  # of the weights, before training
@@ -81,8 +83,8 @@ class Recipe:
         """Read and check a recipe. Raises RecipeError naming file, key and what is known."""
         path = Path(path)
         try:
-            document = loads(path.read_text())
-        except (OSError, UnicodeDecodeError, TOMLDecodeError) as error:
+            document = loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not TOML
             raise RecipeError(f"cannot read the recipe {path}: {error}") from error
         where = str(path)
         draft = parse(_Draft, document, where, error=RecipeError)

@@ -1,5 +1,6 @@
 """From recipe to signed bundle and parity report, on data made here; unchanged stages are skipped."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from lumavox.video import Upscaler
 from lumavox_export.artifacts import Artifact
 from lumavox_export.cli import main
 from lumavox_export.data.debug import make_debug_data
-from lumavox_export.errors import StageError
+from lumavox_export.errors import RecipeError, StageError
+from lumavox_export.families import de_cells
 from lumavox_export.pipeline import Pipeline
-from lumavox_export.recipe import Recipe
+from lumavox_export.recipe import Distill, Recipe
+from lumavox_export.training import Schedule
+from lumavox_export.weights import write_weights
 from lumavox_export.work import Work
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -75,6 +79,9 @@ def test_dialog_enhancement_goes_from_recipe_to_signed_bundle(de: tuple[Bundle, 
     assert bundle.signed_by and bundle.delay_samples == 1440
     assert bundle.variants[0].states and bundle.front_end["bands"] == 48
     assert [requested for requested, _ in bundle.calibration] == [3.0, 6.0, 9.0, 12.0]
+    assert [(v.engine, v.precision) for v in bundle.variants] == [
+        ("tflite", "float32"), ("onnx", "float32"), ("tflite", "w8a16"), ("tflite", "int8"), ("onnx", "int8"),
+    ]  # fmt: skip
     assert not {"TRANSPOSE", "DEQUANTIZE", "QUANTIZE"} & set(bundle.variants[0].operators)
 
 
@@ -133,3 +140,21 @@ def test_a_signing_key_is_never_overwritten(tmp_path: Path, capsys: pytest.Captu
     assert main(["keygen", str(tmp_path / "key.pem")]) == 2
     assert (tmp_path / "key.pem").read_bytes() == before
     assert "never overwritten" in capsys.readouterr().err
+
+
+def test_a_student_learns_from_the_weights_of_a_finished_teacher(work: Work, tmp_path: Path) -> None:
+    """And from no other file than the one that the recipe names."""
+    recipe = Recipe.load(MODELS / "de" / "debug" / "recipe.toml")
+    (content,) = recipe.contents
+    teacher = {"bands": 48, "positions": 12, "channels": 16, "frequency_dilations": (1,), "wide_after": ()}
+    short = Schedule(steps=3, optimizer="soap")
+    distill = Distill(teacher=teacher, teacher_weights="teacher.safetensors", student_train=short)
+    guided = replace(recipe, contents=(replace(content, train=short, distill=distill),), folder=tmp_path)
+    own = Work(tmp_path / "out", work.data, work.manifests, work.cache)
+    with pytest.raises(RecipeError, match=r"teacher_weights: there is no file"):
+        Pipeline(guided, own, report=lambda _: None).run("distill")
+    network = de_cells.Network(channels=16, frequency_dilations=(1,), wide_after=(), bands=48, positions=12)
+    write_weights(tmp_path / "teacher.safetensors", {"any": network.build().state_dict()})
+    artifact = Pipeline(guided, own, report=lambda _: None).run("distill")
+    assert (artifact.folder / "any" / "student" / "log.jsonl").is_file()
+    assert not (artifact.folder / "any" / "teacher").exists()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ from ..work import Work
 
 @dataclass(frozen=True)
 class Options:
-    """What else to measure, super-resolution only."""
+    """What else to measure; all but ``peers`` and ``crops`` for super-resolution only."""
 
     peers: Path | None = None  # folder of other projects' networks
     pictures: tuple[Path, ...] = ()  # folders of pictures, besides the validation datasets
     dataset: bool = True  # False: only ``pictures``
-    crops: Path | None = None  # where before-and-after strips are written
+    crops: Path | None = None  # where before-and-after strips, or spectrograms of sound, are written
     video: bool = False  # VMAF and steadiness in time of streamed clips
     bdrate: bool = False  # bit rate saved, over Lanczos and over full resolution
     clips: tuple[Path, ...] = ()  # for ``video`` and ``bdrate``, in place of those of the datasets
@@ -43,17 +43,13 @@ def evaluate(recipe: Recipe, work: Work, options: Options = _NOTHING_ELSE) -> tu
 
     Raises OptionError for options that the recipe's task does not have.
     """
-    extra = {"options": options} if recipe.task == "sr" else {}
-    if not extra and options != _NOTHING_ELSE:
-        raise OptionError(
-            f"{recipe.id}: --peers, --pictures, --crops, --video and --bdrate are for super-resolution "
-            "(task sr)"
-        )
+    if recipe.task != "sr" and replace(options, peers=None, crops=None) != _NOTHING_ELSE:
+        raise OptionError(f"{recipe.id}: --pictures, --video and --bdrate are for super-resolution (task sr)")
     made = work.out / "bundle" / "bundle"
     folder = made if made.is_dir() else recipe.folder / "bundle"
     bundle = Bundle.open(folder, task=recipe.task, allow_unsigned=True, trusted_keys=_own_key(work))
     figures, table = importlib.import_module(f"{__name__}.{recipe.task}").measure(
-        recipe, bundle, work, **extra
+        recipe, bundle, work, options
     )
     head = {
         "model": {"id": bundle.id, "version": bundle.version, "bundle_sha256": bundle.digest},

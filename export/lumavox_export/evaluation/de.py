@@ -1,17 +1,23 @@
 """Dialog enhancement figures on fixed film-like mixes, through the runtime's own engine and remix.
 
-Stem: SI-SDR improvement at several dialog-to-background ratios. Remix: change of the dialog-to-background
-loudness difference that each level achieves (ITU-R BS.1770-4), and the SI-SDR of the whole `DialogEnhancer`'s
-output against the ideal remix. Never lose the dialog: share of active time where the stem is more than 10 dB
-below it. Integer variants: SI-SDR of their stem against the float one's.
+Stem: SI-SDR improvement at several dialog-to-background ratios at 48 kHz; the same at 16 kHz with PESQ and
+ESTOI, beside the networks of other projects (``de_stems``, ``de_peers``). Remix: change of the
+dialog-to-background loudness difference that each level achieves (ITU-R BS.1770-4), and the SI-SDR of the
+whole `DialogEnhancer`'s output against the ideal remix. Never lose the dialog: share of seconds in which the
+gains leave it more than 10 dB down. Do no harm: what the enhancer makes of sound without dialog. Integer
+variants: SI-SDR of their stem against the float one's.
 """
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from lumavox.audio import DialogEnhancer
@@ -22,80 +28,126 @@ from lumavox.session import Session
 from lumavox.streaming import StreamingNetwork
 
 from ..data.de_mixes import Mix, validation_mixes
+from ..data.sound_bank import read_mono
 from ..knob import achieved_difference_db, loudness_lufs
-from ..metrics import si_sdr
+from ..metrics import lost_share, si_sdr
 from ..progress import progress
 from ..recipe import Recipe
 from ..work import Work
-from . import table_of
+from . import Options, table_of
+from .de_peers import Peer, open_peers
+from .de_pictures import write_spectrograms
+from .de_stems import RATE_HZ, StemScore, score, summary
 
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0)
+KINDS = ("music", "effects", "both", "all")
+UNPROCESSED = "unprocessed"
 Sound = NDArray[np.float32]
 
 
-def measure(recipe: Recipe, bundle: Bundle, work: Work) -> tuple[dict[str, Any], str]:
-    """All figures of a bundle; see the package."""
+def measure(recipe: Recipe, bundle: Bundle, work: Work, options: Options) -> tuple[dict[str, Any], str]:
+    """All figures of a bundle; see the package. ``options.crops`` is where spectrograms go."""
     front_end = BandFrontEnd(**bundle.front_end)  # type: ignore[arg-type]
-    precisions = list(dict.fromkeys(v.precision for v in bundle.variants))
-    sessions = {p: Session.open(bundle, precision=p) for p in precisions}
-    networks = {p: StreamingNetwork(s.engine, s.variant) for p, s in sessions.items()}
-    stems: dict[str, dict[str, dict[str, float]]] = {p: {} for p in precisions}
-    against_float: dict[str, list[float]] = {p: [] for p in precisions}
-    levels: dict[str, list[float]] = {level: [] for level in LEVELS if level != "off"}
-    lost: list[float] = []
-    try:
+    peers = open_peers(options.peers) if options.peers is not None else []
+    with ExitStack() as stack:
+        precisions = list(dict.fromkeys(v.precision for v in bundle.variants))
+        sessions = {p: stack.enter_context(Session.open(bundle, precision=p)) for p in precisions}
+        mixes = _Mixes(
+            {p: StreamingNetwork(s.engine, s.variant) for p, s in sessions.items()}, front_end, peers
+        )
         for snr_db in SNRS_DB:
-            gains: dict[str, dict[str, list[float]]] = {p: {} for p in precisions}
-            for mix in progress(
-                list(_mixes(recipe, work, front_end.rate_hz, snr_db)), f"measuring {snr_db:+.0f} dB"
-            ):
-                spectra = front_end.stft().analyze_all(mix.mix)
-                features = front_end.features_of(spectra)
-                made = {p: _masks(network, features) for p, network in networks.items()}
-                stem = {
-                    p: front_end.stft().synthesize_all(spectra * front_end.expand(m)) for p, m in made.items()
-                }
-                length = len(next(iter(stem.values())))
-                dialog, heard = mix.dialog[:length], mix.mix[:length]
-                before = si_sdr(heard, dialog)
-                for p in precisions:
-                    gains[p].setdefault(mix.kind, []).append(si_sdr(stem[p], dialog) - before)
-                    if p != "float32" and "float32" in stem:
-                        against_float[p].append(si_sdr(stem[p], stem["float32"]))
-                if snr_db == 0.0:
-                    preferred = made[bundle.variants[0].precision]
-                    for level, achieved in levels.items():
-                        applied = calibrated(LEVELS[level], bundle.calibration)
-                        achieved.append(
-                            achieved_difference_db(front_end, preferred, mix.dialog, mix.background, applied)
-                        )
-                if snr_db >= 0.0:
-                    lost.append(_lost_share(front_end, made[bundle.variants[0].precision], mix))
-            for p in precisions:
-                kinds = {kind: round(float(np.mean(v)), 2) for kind, v in gains[p].items()}
-                kinds["all"] = round(float(np.mean(sum(gains[p].values(), []))), 2)
-                stems[p][f"{snr_db:+.0f} dB"] = kinds
-    finally:
-        for session in sessions.values():
-            session.close()
-    remix = _remix(recipe, bundle, work)
+            title = f"measuring {snr_db:+.0f} dB"
+            for number, mix in enumerate(progress(_mixes(recipe, work, front_end.rate_hz, snr_db), title)):
+                stem = mixes.add(mix, snr_db, bundle.calibration)
+                if options.crops is not None and snr_db == 0.0 and number < 3:
+                    rows = {"mix": mix.mix, "dialog": mix.dialog, f"{bundle.id}: stem": stem}
+                    path = options.crops / f"{bundle.id.replace('/', '-')}-{mix.kind}.png"
+                    write_spectrograms(path, rows, front_end.rate_hz, f"dialog over {mix.kind}, 0 dB")
+        engines = {p: s.engine.description for p, s in sessions.items()}
     network: Any = recipe.network.build().to_graph()  # type: ignore[attr-defined]
-    frames_per_second = front_end.rate_hz / front_end.hop
     figures = {
         "parameters": network.parameters(),
-        "mmacs_per_second": round(network.macs() * frames_per_second / 1e6, 1),
-        "engines": {p: s.engine.description for p, s in sessions.items()},
-        "si_sdr_improvement_db": stems,
-        "achieved_difference_lu": {
-            level: {"mean": round(float(np.mean(v)), 2), "std": round(float(np.std(v)), 2)}
-            for level, v in levels.items()
-        },
-        "remix_at_medium": remix,
+        "mmacs_per_second": round(network.macs() * front_end.rate_hz / front_end.hop / 1e6, 1),
+        "engines": engines,
+        **mixes.figures(),
+        "remix_at_medium": _remix(recipe, bundle, work),
+        "without_dialog": _without_dialog(recipe, bundle, work),
         "speed": _speed(bundle),
-        "lost_dialog_share": round(float(np.mean(lost)), 4),
-        "si_sdr_against_float_db": {p: round(float(np.mean(v)), 1) for p, v in against_float.items() if v},
     }
     return figures, _table(figures)
+
+
+class _Mixes:
+    """What was measured of each mix, by precision of ours."""
+
+    def __init__(
+        self, networks: dict[str, StreamingNetwork], front_end: BandFrontEnd, peers: Sequence[Peer]
+    ) -> None:
+        self._networks, self._front_end, self._peers = networks, front_end, peers
+        self._gains: dict[tuple[str, float], list[tuple[str, float]]] = defaultdict(list)
+        self._scores: dict[tuple[str, float], list[StemScore]] = defaultdict(list)
+        self._against_float: dict[str, list[float]] = defaultdict(list)
+        self._achieved: dict[str, list[float]] = defaultdict(list)
+        self._lost: list[float] = []
+
+    def add(self, mix: Mix, snr_db: float, calibration: Sequence[tuple[float, float]]) -> Sound:
+        """Measure one mix; returns the stem of the first precision."""
+        front_end = self._front_end
+        spectra = front_end.stft().analyze_all(mix.mix)
+        features = front_end.features_of(spectra)
+        masks = {p: _masks(network, features) for p, network in self._networks.items()}
+        stems = {p: front_end.stft().synthesize_all(spectra * front_end.expand(m)) for p, m in masks.items()}
+        first = next(iter(stems))
+        length = len(stems[first])
+        dialog, heard = mix.dialog[:length], mix.mix[:length]
+        before = si_sdr(heard, dialog)
+        for p, stem in stems.items():
+            self._gains[p, snr_db].append((mix.kind, si_sdr(stem, dialog) - before))
+            if p != "float32" and "float32" in stems:
+                self._against_float[p].append(si_sdr(stem, stems["float32"]))
+        if snr_db == 0.0:
+            for level, asked in LEVELS.items():
+                if level != "off":
+                    applied = calibrated(asked, calibration)
+                    change = achieved_difference_db(
+                        front_end, masks[first], mix.dialog, mix.background, applied
+                    )
+                    self._achieved[level].append(change)
+        if snr_db >= 0.0:
+            bins = front_end.expand(masks[first])
+            kept = front_end.stft().synthesize_all(front_end.stft().analyze_all(mix.dialog) * bins)
+            self._lost.append(lost_share(kept, dialog, front_end.rate_hz))
+        self._compare(mix, stems, snr_db)
+        return stems[first]
+
+    def _compare(self, mix: Mix, stems: dict[str, Sound], snr_db: float) -> None:
+        """Scores at 16 kHz: of the mix itself, ours and the peers."""
+        rate = self._front_end.rate_hz
+        small = Mix(mix.kind, mix.voice, _resampled(mix.dialog, rate), _resampled(mix.background, rate))
+        found = {UNPROCESSED: small.mix} | {f"ours {p}": _resampled(s, rate) for p, s in stems.items()}
+        found |= {peer.name: peer.run(small.mix) for peer in self._peers}
+        for name, stem in found.items():
+            self._scores[name, snr_db].append(score(stem, small))
+
+    def figures(self) -> dict[str, Any]:
+        """Means over all mixes."""
+        stems: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+        for (p, snr_db), gains in self._gains.items():
+            by_kind = {k: [g for kind, g in gains if k in (kind, "all")] for k in KINDS}
+            stems[p][_key(snr_db)] = {k: _mean(v) for k, v in by_kind.items() if v}
+        at_16_khz: dict[str, dict[str, Any]] = defaultdict(dict)
+        for (name, snr_db), scores in self._scores.items():
+            at_16_khz[name][_key(snr_db)] = summary(scores)
+        return {
+            "si_sdr_improvement_db": dict(stems),
+            "stems_at_16_khz": dict(at_16_khz),
+            "achieved_difference_lu": {
+                level: {"mean": _mean(v), "std": round(float(np.std(v)), 2)}
+                for level, v in self._achieved.items()
+            },
+            "lost_dialog_share": _mean(self._lost, 4),
+            "si_sdr_against_float_db": {p: _mean(v, 1) for p, v in self._against_float.items()},
+        }
 
 
 def _mixes(recipe: Recipe, work: Work, rate_hz: int, snr_db: float) -> list[Mix]:
@@ -110,34 +162,60 @@ def _masks(network: StreamingNetwork, features: NDArray[np.float32]) -> NDArray[
     return np.stack([np.array(network.step(frame)) for frame in features])
 
 
-def _lost_share(front_end: BandFrontEnd, mask: NDArray[np.float32], mix: Mix) -> float:
-    """Share of the 100 ms stretches with dialog in which the mask leaves it more than 10 dB down."""
-    spectra = front_end.stft().analyze_all(mix.dialog)
-    kept = front_end.stft().synthesize_all(spectra * front_end.expand(mask))
-    frame = front_end.rate_hz // 10
-    count = len(kept) // frame
-    energy = np.mean(mix.dialog[: count * frame].reshape(count, frame) ** 2, 1)
-    left = np.mean(kept[: count * frame].reshape(count, frame) ** 2, 1)
-    active = energy > 1e-3 * energy.max()
-    return float(np.mean(left[active] < 0.1 * energy[active]))
+def _resampled(x: Sound, rate_hz: int) -> Sound:
+    return np.asarray(soxr.resample(x, rate_hz, RATE_HZ), np.float32) if rate_hz != RATE_HZ else x
+
+
+def _key(snr_db: float) -> str:
+    return f"{snr_db:+.0f} dB"
+
+
+def _mean(values: Sequence[float], digits: int = 2) -> float:
+    return round(float(np.mean(values)), digits)
+
+
+def _enhanced(bundle: Bundle, x: Sound) -> Sound:
+    """The whole enhancer at "medium", mono at 48 kHz, its delay taken out."""
+    with DialogEnhancer.open(bundle, rate_hz=48000, channels=1, level="medium") as enhancer:
+        out = np.concatenate([enhancer.process(x), enhancer.flush()])[enhancer.delay_samples :]
+    return np.asarray(out[: len(x)], np.float32)
 
 
 def _remix(recipe: Recipe, bundle: Bundle, work: Work) -> dict[str, float]:
     """The whole enhancer at "medium" on 0 dB mixes: SI-SDR to the ideal remix, and loudness held."""
     sdrs, drifts = [], []
     for mix in progress(_mixes(recipe, work, 48000, 0.0), "measuring the remix"):
-        with DialogEnhancer.open(bundle, rate_hz=48000, channels=1, level="medium") as enhancer:
-            out = np.concatenate([enhancer.process(mix.mix), enhancer.flush()])[enhancer.delay_samples :]
-        out = out[: len(mix.mix)]
+        out = _enhanced(bundle, mix.mix)
         wanted = DialogControls.of_level("medium").gains()
         ideal = wanted.dialog * mix.dialog + wanted.background * mix.background
         sdrs.append(si_sdr(out, ideal))
         drifts.append(loudness_lufs(out, 48000) - loudness_lufs(mix.mix, 48000))
     return {
-        "si_sdr_db": round(float(np.mean(sdrs)), 2),
-        "programme_loudness_change_lu": round(float(np.mean(drifts)), 2),
+        "si_sdr_db": _mean(sdrs),
+        "programme_loudness_change_lu": _mean(drifts),
         "largest_programme_loudness_change_lu": round(float(np.max(np.abs(drifts))), 2),
     }
+
+
+def _without_dialog(recipe: Recipe, bundle: Bundle, work: Work) -> dict[str, dict[str, float]]:
+    """The whole enhancer at "medium" on music and on effects alone: how far the output is from the input."""
+    data: Any = recipe.contents[0].data
+    found = {}
+    for kind, names in (("music", data.validation_music), ("effects", data.validation_effects)):
+        sdrs, drifts = [], []
+        files = [d.path(e) for d in map(work.dataset, names) for e in d.entries]
+        for path in progress(files, f"measuring {kind} alone"):
+            x = read_mono(path, 48000)[: 10 * 48000]
+            x = x * np.float32(0.06 / (np.sqrt(np.mean(x**2)) + 1e-9))
+            out = _enhanced(bundle, x)
+            sdrs.append(min(si_sdr(out, x), 100.0))
+            drifts.append(loudness_lufs(out, 48000) - loudness_lufs(x, 48000))
+        found[kind] = {
+            "si_sdr_db": _mean(sdrs, 1),
+            "least_si_sdr_db": round(float(np.min(sdrs)), 1),
+            "largest_loudness_change_lu": round(float(np.nanmax(np.abs(drifts))), 2),
+        }
+    return found
 
 
 def _speed(bundle: Bundle, seconds: float = 20.0) -> dict[str, float]:
@@ -156,21 +234,19 @@ def _table(figures: dict[str, Any]) -> str:
     rows = []
     for precision, by_snr in figures["si_sdr_improvement_db"].items():
         for snr, kinds in by_snr.items():
-            rows.append(
-                [
-                    precision,
-                    snr,
-                    *(f"{kinds.get(k, float('nan')):.2f}" for k in ("music", "effects", "both", "all")),
-                ]
-            )
-    stems = table_of(["SI-SDR improvement, dB", "mix", "music", "effects", "both", "all"], rows)
+            rows.append([precision, snr, *(f"{kinds.get(k, float('nan')):.2f}" for k in KINDS)])
+    stems = table_of(["SI-SDR improvement, dB", "mix", *KINDS], rows)
+    rows = []
+    for name, by_snr in figures["stems_at_16_khz"].items():
+        for snr, s in by_snr.items():
+            gains = (f"{s['si_sdri_db'].get(k, float('nan')):.2f}" for k in KINDS)
+            rest = (f"{s['pesq_wb']:.2f}", f"{s['estoi']:.3f}", f"{s['lost_share']:.1%}")
+            rows.append([name, snr, *gains, *rest])
+    beside = table_of(["at 16 kHz", "mix", *KINDS, "PESQ-WB", "ESTOI", "lost"], rows)
     achieved = [
         [k, f"{LEVELS[k]:+.0f}", f"{v['mean']:.2f} ± {v['std']:.2f}"]
         for k, v in figures["achieved_difference_lu"].items()
     ]
     knob = table_of(["level", "asked, dB", "achieved, LU"], achieved)
-    rest = [
-        f"{key}: {figures[key]}"
-        for key in ("remix_at_medium", "lost_dialog_share", "si_sdr_against_float_db")
-    ]
-    return "\n\n".join([stems, knob, *rest])
+    named = ("remix_at_medium", "without_dialog", "lost_dialog_share", "si_sdr_against_float_db")
+    return "\n\n".join([stems, beside, knob, *(f"{key}: {figures[key]}" for key in named)])

@@ -1,12 +1,13 @@
 """Stage distill: contents with a ``[contents.distill]`` section go on under the guidance of a larger teacher.
 
-The teacher (same family, other ``[network]``) is trained on the same material first. Contents without the
-section pass through unchanged.
+The teacher (same family, other ``[network]``) is trained on the same material first, or comes with the
+weights of a finished model. Contents without the section pass through unchanged.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..artifacts import Artifact
 from ..errors import RecipeError, StageError
 from ..recipe import Content, Distill, Recipe, part
 from ..training import Schedule, fit
-from ..weights import load_into, seeded, write_weights
+from ..weights import load_into, read_weights, seeded, write_weights
 from ..work import Work
 from .train import WEIGHTS, executed, trained, trainee
 
@@ -28,7 +29,11 @@ EVERY_RANK = True  # trains, on all ranks together
 
 def inputs(recipe: Recipe, previous: Artifact | None, work: Work) -> dict[str, Any]:
     """All that the result depends on, beside the trained weights."""
-    return {"distill": {c.name: plain(c.distill) if c.distill else {} for c in recipe.contents}}
+    told = {c.name: plain(c.distill) if c.distill else {} for c in recipe.contents}
+    for content in recipe.contents:
+        if (path := _weights_of_teacher(recipe, content)) is not None:
+            told[content.name]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"distill": told}
 
 
 def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) -> list[str]:
@@ -42,7 +47,8 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
             states[content.name] = _distill(
                 recipe, content, content.distill, states[content.name], out_dir, work
             )
-            names += [f"{content.name}/{who}/log.jsonl" for who in ("teacher", "student")]
+            who = ("student",) if content.distill.teacher_weights else ("teacher", "student")
+            names += [f"{content.name}/{name}/log.jsonl" for name in who]
     if work.machine.ranks.first:
         write_weights(out_dir / WEIGHTS, states)
     return names
@@ -76,8 +82,28 @@ def _distill(
             validate_every=max(1, schedule.steps // 10),
         )
 
-    train("teacher", teacher, distill.teacher_train, material.loss)
+    path = _weights_of_teacher(recipe, content)
+    if path is None:
+        train("teacher", teacher, distill.teacher_train, material.loss)
+    else:
+        teacher = trainee(load_into(network.build(), _state_of(path, content), content.name))  # type: ignore[attr-defined]
     guide = executed(teacher).requires_grad_(False).to(machine.device).eval()
     guided = functools.partial(material.loss, teacher=machine.network(guide), share=distill.share)
     train("student", student, distill.student_train, guided)
     return dict(executed(student).state_dict())
+
+
+def _weights_of_teacher(recipe: Recipe, content: Content) -> Path | None:
+    if content.distill is None or content.distill.teacher_weights is None:
+        return None
+    path = recipe.folder / content.distill.teacher_weights
+    if not path.is_file():
+        raise RecipeError(f"{recipe.id}: contents.distill.teacher_weights: there is no file {path}")
+    return path
+
+
+def _state_of(path: Path, content: Content) -> Any:
+    states = read_weights(path)
+    if content.name not in states:
+        raise RecipeError(f"{path} has weights of {', '.join(states)}, not of {content.name!r}")
+    return states[content.name]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..artifacts import Artifact
 from ..errors import StageError
-from ..exporter import Content, ExportArtifact, ExportInput, Integers, export
+from ..exporter import Content, ExportArtifact, ExportInput, export
 from ..recipe import Recipe, part
 from ..work import Work
 from .quantize import quantized
@@ -30,12 +30,14 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
         Content(
             name,  # type: ignore[arg-type]
             found.graph,
-            (Integers(found.integer_graph, found.plan),),
+            found.integers,
             found.module.reference,  # type: ignore[arg-type]
             task.golden(recipe, found.graph),
             family.TOLERANCES,
         )
         for name, found in quantized(recipe, previous).items()
     )
-    artifact = export(ExportInput(contents, task.VARIANTS), out_dir / "files")
+    offered = {"float32", recipe.quantize.precision, *(recipe.quantize.also or ())}
+    variants = tuple(v for v in task.VARIANTS if v[1] in offered)
+    artifact = export(ExportInput(contents, variants), out_dir / "files")
     return sorted(f"files/{name}" for name in [*artifact.files(), ExportArtifact.RECORD])

@@ -21,6 +21,7 @@ from lumavox._parse import plain
 from ..artifacts import Artifact
 from ..calibration import calibrate
 from ..errors import StageError
+from ..exporter import Integers
 from ..graph import Graph
 from ..qat import FakeQuantGraph, weights_to_dict, with_weights
 from ..quant_plan import QuantPlan
@@ -36,12 +37,11 @@ EVERY_RANK = True  # trains, on all ranks together
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """One content: the float network, the integer network (own weights after training) and its plan."""
+    """One content: the float network, and the integer ones (own weights after training) with their plans."""
 
     module: torch.nn.Module
     graph: Graph
-    integer_graph: Graph
-    plan: QuantPlan
+    integers: tuple[Integers, ...]
 
 
 def inputs(recipe: Recipe, previous: Artifact | None, work: Work) -> dict[str, Any]:
@@ -66,6 +66,10 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
         save_file(arrays, out_dir / f"{content.name}.safetensors")
         (out_dir / f"{content.name}.plan.json").write_text(json.dumps(plan.to_dict()))
         names += [f"{content.name}.safetensors", f"{content.name}.plan.json"]
+        for precision in recipe.quantize.also or ():
+            further = _calibrated(recipe, material, task, module.to_graph(), precision)  # type: ignore[operator]
+            names.append(f"{content.name}.{precision}.plan.json")
+            (out_dir / names[-1]).write_text(json.dumps(further.to_dict()))
         if hasattr(task, "knob"):
             (out_dir / "knob.json").write_text(json.dumps(task.knob(recipe, material, module)))
             names.append("knob.json")
@@ -81,13 +85,7 @@ def _quantize(
     if hasattr(module, "equalize"):
         module.equalize(_channel_ranges(module, material, task, recipe))
     graph: Graph = module.to_graph()
-    plan = calibrate(
-        graph,
-        task.calibration(recipe, material, graph),
-        precision=settings.precision,  # type: ignore[arg-type]
-        ranges=task.ranges(recipe, graph),
-        percentile=settings.percentile,
-    )
+    plan = _calibrated(recipe, material, task, graph, settings.precision)
     if settings.rounding == "compensated":
         graph = compensate(graph, plan, task.calibration(recipe, material, graph))
     if settings.qat.steps == 0:
@@ -110,6 +108,17 @@ def _quantize(
     return student.trained_graph(), plan
 
 
+def _calibrated(recipe: Recipe, material: Any, task: Any, graph: Graph, precision: str) -> QuantPlan:
+    return calibrate(
+        graph,
+        task.calibration(recipe, material, graph),
+        precision=precision,  # type: ignore[arg-type]
+        ranges=task.ranges(recipe, graph),
+        # 16 bits have room for the rarest value, and for one rarer still.
+        percentile=recipe.quantize.percentile if precision == "int8" else 100.0,
+    )
+
+
 def _channel_ranges(module: Any, material: Any, task: Any, recipe: Recipe) -> list[torch.Tensor]:
     """The largest activation of every channel of every hidden layer over the calibration samples."""
     graph = module.to_graph()
@@ -129,6 +138,12 @@ def quantized(recipe: Recipe, artifact: Artifact) -> dict[str, Quantized]:
         module = load_into(recipe.network.build(), states[content.name], content.name)  # type: ignore[attr-defined]
         graph: Graph = module.to_graph()  # type: ignore[operator]
         arrays = load_file(artifact.folder / f"{content.name}.safetensors")
-        plan = QuantPlan.from_dict(json.loads((artifact.folder / f"{content.name}.plan.json").read_text()))
-        found[content.name] = Quantized(module, graph, with_weights(graph, arrays), plan)
+        integers = [Integers(with_weights(graph, arrays), _plan(artifact, content.name))]
+        for precision in recipe.quantize.also or ():
+            integers.append(Integers(graph, _plan(artifact, f"{content.name}.{precision}")))
+        found[content.name] = Quantized(module, graph, tuple(integers))
     return found
+
+
+def _plan(artifact: Artifact, name: str) -> QuantPlan:
+    return QuantPlan.from_dict(json.loads((artifact.folder / f"{name}.plan.json").read_text()))

@@ -31,7 +31,13 @@ from ..reference import stream
 from ..work import Work
 
 # In order of preference: on CPUs the float network of this size is as quick as the integer one.
-VARIANTS = (("tflite", "float32"), ("onnx", "float32"), ("tflite", "int8"), ("onnx", "int8"))
+VARIANTS = (
+    ("tflite", "float32"),
+    ("onnx", "float32"),
+    ("tflite", "w8a16"),
+    ("tflite", "int8"),
+    ("onnx", "int8"),
+)
 
 Feeds = Mapping[str, np.ndarray]
 
