@@ -124,7 +124,7 @@ def workers() -> str:
     names = [f"board-{n}" for n in range(4)]
     sleeping, _ = candidates(devices(profile("virtual-sleeping")), virtual_models(), tier=tier("glance"))
     base = next(c for c in sleeping if c.cell.task == "sr")
-    made = [_on(base, names[n % 4], n) for n in range(12)]
+    made = [_on(base, names[n % 4], n) for n in range(8)]
     lines = ["| workers | devices | cells | clock | times as fast |", "|---" * 5 + "|"]
     first = 0.0
     for count in (1, 2, 4):
@@ -139,7 +139,7 @@ def workers() -> str:
             Client(cluster) as client,
         ):
             pool, chosen = ClusterPool(client), tier("glance")
-            warm = [_on(base, names[w % 4], 100 + w) for w in range(2 * count)]
+            warm = [_on(base, names[w], 100 + w) for w in range(count)]
             run(warm, Store.open(Path(work) / "warm"), chosen, pool=pool)  # imports, once per worker
             began = time.perf_counter()
             summary = run(made, Store.open(Path(work) / "store"), chosen, pool=pool)
