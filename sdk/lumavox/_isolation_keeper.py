@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from .isolation import Isolation
 
 SETTLED_CALLS = 8
-"""A worker that answered so many had a good start."""
+SETTLED_S = 2.0
+"""A worker that answered so many calls, or lived so long, had a good start."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0
 _KEPT_RESTARTS = 32
 _FAREWELL_S = 0.5
@@ -254,7 +255,7 @@ class Keeper:
         poll.register(self._link.pidfd, select.POLLIN)
         poll.register(self._wake_fd, select.POLLIN)
         settled = forgiven = False
-        answered = 0
+        answered, since_ready = 0, time.perf_counter()
         while True:
             since = channel.waiting_since() if channel is not None else None
             left_s = None if since is None else since + self._hang_s - time.perf_counter()
@@ -268,6 +269,8 @@ class Keeper:
                 refused = self._refused is not None and self._refused[0] == wanted
             if closed:
                 return None
+            if time.perf_counter() - since_ready >= SETTLED_S:
+                self._short_lives = 0
             if self._link.pidfd in ready or (condemned and condemned[0] == CRASH):
                 cause = self._link.cause()
                 return _CODES.get(self._link.exit_code, CRASH), f"the worker ended by {cause}"

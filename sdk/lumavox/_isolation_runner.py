@@ -2,8 +2,9 @@
 
 The worker is what may be late or gone; the player's thread waits for it until the frame's deadline, less
 what the conventional path needs. What ended a worker is told by the telemetry and is not held against the
-network: the worker's keeper has a limit of its own. States as there; ``bypass`` also while a worker starts
-again.
+network: the worker's keeper has a limit of its own. After `MAX_FAULTS_IN_ROW` of the network itself it rests
+for `REST_FRAMES` and is tried again, since nothing that it does can do harm. States as there; ``bypass`` also
+while it rests and while a worker starts again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from lumavox._sr_chain import LumaChain
 from lumavox._sr_guard import MAX_FAULTS_IN_ROW
 from lumavox.telemetry import Meter
 
+REST_FRAMES = 180  # 3 s at 60 frames per second
+
 
 class IsolatedRunner:
     """Same promise as `Runner`."""
@@ -25,13 +28,8 @@ class IsolatedRunner:
     def __init__(self, meter: Meter, deadline_ms: float | None) -> None:
         self._meter = meter
         self._deadline_s = None if deadline_ms is None else deadline_ms / 1e3
-        self._faults = 0
+        self._faults = self._rest = 0
         self.reserve_s = 0.0
-
-    @property
-    def given_up(self) -> bool:
-        """True after too many faults of the network itself in a row."""
-        return self._faults >= MAX_FAULTS_IN_ROW
 
     def run(
         self,
@@ -42,7 +40,8 @@ class IsolatedRunner:
         started: float,
     ) -> bool:
         """As `Runner.run`."""
-        if self.given_up:
+        if self._rest:
+            self._rest -= 1
             meanwhile()
             return False
         until = None if self._deadline_s is None else started + self._deadline_s - self.reserve_s
@@ -86,10 +85,11 @@ class IsolatedRunner:
     def _fault(self, code: str, reason: str, *, count: bool) -> None:
         self._faults += count
         self._meter.add_error(code)
-        if self.given_up:
-            self._meter.set_state("failed", f"given up after {self._faults} faults in a row: {reason}")
-        else:
+        if self._faults < MAX_FAULTS_IN_ROW:
             self._meter.set_state("degraded", reason)
+        else:
+            self._meter.set_state("bypass", f"resting after {self._faults} faults in a row: {reason}")
+            self._faults, self._rest = 0, REST_FRAMES
 
     def close(self) -> bool:
         """Nothing to end: the engines end their workers."""

@@ -32,7 +32,10 @@ class Starter:
 
     def __init__(self, policy: Isolation, backend: str, variant: Variant, model: bytes, threads: int) -> None:
         self._policy, self._variant = policy, variant
-        self._order = policy.order(backend, variant, threads)
+        self._backend = backend
+        # Made once: a restart should not keep the interpreter from the player.
+        self._order = plain(policy.order(backend, variant, threads))
+        self._order_bytes = dump_json(self._order)
         self._model_fd = sealed_file(model)
         self._server = Forkserver.acquire()
         self._generation = 0
@@ -41,10 +44,10 @@ class Starter:
         """A new process, which begins to open the model. Raises `WorkerEnded`."""
         faults = self._policy.faults
         stillborn = faults is not None and faults.take_stillborn()
-        order = {**plain(self._order), **({"never_starts": True} if stillborn else {})}
-        order_fd = sealed_file(dump_json(order))
+        order = dump_json({**self._order, "never_starts": True}) if stillborn else self._order_bytes
+        order_fd = sealed_file(order)
         try:
-            self._server.prepare(self._order.backend)
+            self._server.prepare(self._backend)
             return self._server.spawn(order_fd, self._model_fd, self._policy.start_timeout_s)
         finally:
             os.close(order_fd)

@@ -22,6 +22,7 @@ from ._isolation_order import Order
 from ._parse import dump_json, load_json, parse, plain
 from .backends.base import Engine
 from .errors import EngineError, LumavoxError
+from .fault_injection import KINDS
 
 _SPOILT = "corrupt"
 _LAST_WORDS = {wire.EXHAUSTED: wire.EXIT_EXHAUSTED, wire.CORRUPT: wire.EXIT_CORRUPT}
@@ -150,7 +151,7 @@ class _Worker:
             os.close(fd)
 
     def _call(self, sequence: int, fault: int) -> tuple[int, bytes]:
-        kind = faults.KINDS[fault - 1] if self._faults and 0 < fault <= len(faults.KINDS) else ""
+        kind = KINDS[fault - 1] if self._faults and 0 < fault <= len(KINDS) else ""
         segment = self._segment
         sentence = ""
         if segment is None:

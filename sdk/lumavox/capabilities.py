@@ -21,6 +21,7 @@ from lumavox.errors import BundleError
 
 if TYPE_CHECKING:
     from lumavox.backends.base import Probe
+    from lumavox.isolation import IsolationProbe
 
 __all__ = ["Capabilities", "MediaCapability", "ModelCapability", "capabilities"]
 
@@ -72,12 +73,14 @@ class Capabilities:
     min_rate_hz: int
     max_rate_hz: int
     media: MediaCapability
+    isolation: IsolationProbe
 
 
 def capabilities() -> Capabilities:
-    """The backends, models, formats and media support of this installation. Raises nothing of its own:
-    a broken bundle or engine is reported with its reason."""
-    from lumavox import backends, catalog
+    """The backends, models, formats, media support and worker processes of this installation.
+
+    Raises nothing of its own: a broken bundle or engine is reported with its reason."""
+    from lumavox import backends, catalog, isolation
     from lumavox.loudness import MAX_RATE_HZ, MIN_RATE_HZ
     from lumavox.picture import PixelFormat
     from lumavox.remix import LEVELS
@@ -93,6 +96,7 @@ def capabilities() -> Capabilities:
         min_rate_hz=MIN_RATE_HZ,
         max_rate_hz=MAX_RATE_HZ,
         media=_media(),
+        isolation=isolation.probe(),
     )
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from ._parse import dump_json, load_json, parse, plain
 from .errors import OptionError
 
-__all__ = ["Configuration", "CrashMarker", "state_folder"]
+__all__ = ["Configuration", "CrashMarker", "remembered", "state_folder"]
 
 SCHEMA = 1
 ENVIRONMENT = "LUMAVOX_STATE"
@@ -84,7 +84,7 @@ class CrashMarker:
         self.path = folder / f"{configuration.digest}.json"
         self.problem: str | None = None
         self._limit = limit
-        self._note = self._read() or Note(SCHEMA, configuration)
+        self._note = _read(self.path) or Note(SCHEMA, configuration)
         if self._note.attempt is not None and self._note.attempt.lost:
             self.crashed("the system went down, or the player was ended, while the model was loaded")
 
@@ -123,13 +123,6 @@ class CrashMarker:
         if self._note.crashes or self._note.attempt:
             self._write(replace(self._note, crashes=0, attempt=None))
 
-    def _read(self) -> Note | None:
-        try:
-            note = parse(Note, load_json(self.path.read_bytes(), str(self.path)), str(self.path))
-        except (OSError, OptionError):
-            return None
-        return note if note.schema == SCHEMA and note.crashes >= 0 else None
-
     def _write(self, note: Note, durable: bool = False) -> None:
         """``durable``: also if the power fails now, which takes a disk some 10 ms."""
         self._note = note
@@ -149,6 +142,25 @@ class CrashMarker:
             self.problem = f"crashes are not remembered beyond this process: {self.path}: {error.strerror}"
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def remembered(folder: Path) -> list[str]:
+    """A sentence for each configuration whose crashes are remembered in ``folder``."""
+    notes = [(path, _read(path)) for path in sorted(folder.glob("*.json"))]
+    return [
+        f"{note.crashes} crash(es) of {note.configuration.variant} on {note.configuration.engine} "
+        f"{note.configuration.version}, the last by {note.last} ({path})"
+        for path, note in notes
+        if note is not None and note.crashes
+    ]
+
+
+def _read(path: Path) -> Note | None:
+    try:
+        note = parse(Note, load_json(path.read_bytes(), str(path)), str(path))
+    except (OSError, OptionError):
+        return None
+    return note if note.schema == SCHEMA and note.crashes >= 0 else None
 
 
 def state_folder() -> Path:

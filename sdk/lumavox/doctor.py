@@ -23,6 +23,7 @@ from lumavox._version import __version__
 if TYPE_CHECKING:
     from lumavox.backends.base import Probe
     from lumavox.capabilities import ModelCapability
+    from lumavox.isolation import IsolationProbe
 
 __all__ = ["Cpu", "Diagnosis", "Library", "Problem", "diagnose"]
 
@@ -108,6 +109,8 @@ class Diagnosis:
     libraries: tuple[Library, ...]
     backends: tuple[Probe, ...]
     models: tuple[ModelCapability, ...]
+    isolation: IsolationProbe
+    crashes: tuple[str, ...]  # remembered of worker processes
     problems: tuple[Problem, ...]
 
     def text(self) -> str:
@@ -130,6 +133,8 @@ class Diagnosis:
         for model in self.models:
             state = "usable" if model.usable else "not usable"
             lines.append(f"  {model.id:<24} {state:<12} {model.version or ''} {model.reason}")
+        lines.append(f"workers   {self.isolation.text}")
+        lines += [f"  {crash}" for crash in self.crashes]
         lines.append("problems" if self.problems else "problems  none found")
         for problem in self.problems:
             lines += [f"  {problem.what}", f"    cure: {problem.cure}"]
@@ -139,6 +144,7 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Look at everything. What does not work becomes a `Problem`; no model is opened by an engine."""
     from lumavox.capabilities import capabilities
+    from lumavox.crash_marker import remembered, state_folder
 
     installed = _installed()
     libraries = tuple(_library(name, installed) for name in LIBRARIES)
@@ -151,6 +157,8 @@ def diagnose() -> Diagnosis:
         libraries=libraries,
         backends=found.backends,
         models=found.models,
+        isolation=found.isolation,
+        crashes=tuple(remembered(state_folder())),
         problems=(
             *wrong_combinations(installed),
             *(_unusable_model(m) for m in found.models if not m.usable),

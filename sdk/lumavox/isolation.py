@@ -21,11 +21,11 @@ from .errors import BackendUnavailableError, EngineError, OptionError
 
 if TYPE_CHECKING:
     from ._isolation_engine import IsolatedEngine
-    from ._isolation_faults import FaultInjection
     from ._isolation_order import Order
     from .backends.base import Backend
     from .bundle import Bundle, Variant
     from .device_identity import DeviceIdentity
+    from .fault_injection import FaultInjection
 
 __all__ = ["Isolation", "IsolationProbe", "Restart", "WorkerStatus", "probe"]
 
@@ -39,11 +39,13 @@ class Isolation:
     ``cpus``: cores it keeps to (empty: any). ``nice`` 0..19; ``idle``: it runs only when nothing else wants
     to (SCHED_IDLE). ``memory_mib``: address space beyond what is mapped before the model is opened; None:
     no limit. ``sandbox``: Landlock and seccomp where the kernel has them; ``readable``: further paths that
-    a driver reads. ``hang_ms``: a call that takes longer is ended with its worker (None: four deadlines and
-    at least 100 ms, or 10 s where there is no deadline). ``start_timeout_s``: as long may a worker take to
-    load and prepare. ``crash_limit``: so many crashes without ``healthy_calls`` calls between set the model
-    aside; None: never. ``device``: what the marker takes for this machine; ``state``: its folder.
-    ``faults``: faults on demand.
+    a driver reads.
+
+    ``hang_ms``: a call that takes longer is ended with its worker (None: ten deadlines and at least 1 s, so
+    that a busy machine is not taken for a hung one, or 10 s where there is no deadline; players never wait
+    for it). ``start_timeout_s``: as long may a worker take to load and prepare. ``crash_limit``: so many
+    crashes without ``healthy_calls`` calls between set the model aside; None: never. ``device``: what the
+    marker takes for this machine; ``state``: its folder. ``faults``: faults on demand.
     """
 
     cpus: tuple[int, ...] = ()
@@ -83,7 +85,7 @@ class Isolation:
         if not found.usable:
             raise BackendUnavailableError(f'isolation="process" is not possible here: {found.reason}')
         if asked.hang_ms is None:
-            asked = replace(asked, hang_ms=10_000.0 if deadline_ms is None else max(100.0, 4 * deadline_ms))
+            asked = replace(asked, hang_ms=10_000.0 if deadline_ms is None else max(1000.0, 10 * deadline_ms))
         return asked
 
     def order(self, backend: str, variant: Variant, threads: int) -> Order:

@@ -18,11 +18,11 @@ import pytest
 import bundles
 import tiny_models
 from lumavox import backends
-from lumavox._isolation_faults import KINDS, FaultInjection
 from lumavox._isolation_forkserver import Forkserver
 from lumavox.audio import DialogEnhancer
 from lumavox.device_identity import DeviceIdentity
 from lumavox.errors import EngineError, LumavoxError, OptionError
+from lumavox.fault_injection import KINDS, FaultInjection
 from lumavox.isolation import Isolation, probe
 from lumavox.picture import Frame, PixelFormat
 from lumavox.session import Session
@@ -106,7 +106,7 @@ def test_every_frame_comes_out_in_order_and_none_twice_whatever_happens_to_the_w
     """600 frames, a fault of the next kind every 20 (later where the last one is not over). Frame and pts are
     compared one by one with what the network or the filter makes of exactly this frame."""
     faults, kinds, ways = FaultInjection(), [], ""
-    policy = {"faults": faults, "crash_limit": None, "start_timeout_s": 0.3}
+    policy = {"faults": faults, "crash_limit": None, "start_timeout_s": 0.3, "hang_ms": 60.0}
     with opened(tmp_path, deadline_ms=8.0, **policy) as upscaler:
         while len(ways) < 600 or len(kinds) < len(KINDS):
             number = len(ways)

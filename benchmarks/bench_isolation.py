@@ -1,0 +1,398 @@
+"""What a worker process costs and what it withstands, measured on this machine.
+
+    python benchmarks/bench_isolation.py roundtrip      # isolated call against call in this process, in turn
+    python benchmarks/bench_isolation.py faults         # 10,000 frames at 60 fps, a fault every 50
+    python benchmarks/bench_isolation.py sound          # 10,000 hops of 15 ms, a fault every 50
+    python benchmarks/bench_isolation.py soak           # 2 h: memory, descriptors, threads
+
+``faults`` and ``sound`` also run without faults and without a worker first (``--control``): what is late then
+is what this machine makes late by itself. Needs the models of the checkout or of a wheel, and an engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lumavox import DialogEnhancer, Frame, PixelFormat, Upscaler, backends
+from lumavox._isolation_engine import IsolatedEngine
+from lumavox.bundle import Golden, TensorSpec, Variant
+from lumavox.crash_marker import Configuration, CrashMarker
+from lumavox.fault_injection import KINDS, FaultInjection
+from lumavox.isolation import Isolation, Restart, WorkerStatus
+
+MODEL = "sr/small-x2"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=["roundtrip", "faults", "sound", "soak"])
+    parser.add_argument("--model", default=MODEL, help="picture model, by tier, id or path")
+    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--size", default="1920x1080", help="of the frames that go in, WxH")
+    parser.add_argument("--frames", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument("--fps", type=float, default=60.0)
+    parser.add_argument("--every", type=int, default=50, help="frames from fault to fault")
+    parser.add_argument("--deadline-ms", type=float, default=14.0)
+    parser.add_argument("--seconds", type=float, default=7200.0, help="of the soak")
+    parser.add_argument("--control", type=int, default=2000, help="frames of the run without worker")
+    parser.add_argument("--allow-unsigned", action="store_true", help="take a model that nobody signed")
+    parser.add_argument("--cpus", type=int, nargs="*", default=[], help="cores of the worker")
+    args = parser.parse_args(arguments)
+    width, height = map(int, args.size.split("x"))
+    if args.what == "roundtrip":
+        print(roundtrip(args.rounds, tuple(args.cpus)))
+        return
+    with tempfile.TemporaryDirectory() as state:
+        policy = Isolation(
+            cpus=tuple(args.cpus),
+            state=Path(state),
+            crash_limit=None,
+            start_timeout_s=1.0,
+            hang_ms=100.0,
+            faults=FaultInjection(),
+        )
+        if args.what == "faults":
+            stream = Pictures(
+                args.model, args.backend, (width, height), args.deadline_ms, args.allow_unsigned
+            )
+            run_faults(stream, policy, args.frames, 1 / args.fps, args.every, args.control)
+        elif args.what == "sound":
+            run_faults(Sound(args.backend), policy, args.frames, 720 / 48000, args.every, args.control)
+        else:
+            print(soak(args.model, args.backend, (width, height), args.seconds, args.fps))
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """Milliseconds per call; ``added`` are of pairs of neighbouring calls."""
+
+    here_ms: float
+    there_ms: float
+    added_p10_ms: float
+    added_median_ms: float
+    added_p99_ms: float
+    added_cpu_ms: float  # of both processes together; what neighbours on a busy machine change least
+    rounds: int
+
+    def __str__(self) -> str:
+        return (
+            f"540p in, 1080p NV12 out: {self.here_ms:.3f} ms in this process, {self.there_ms:.3f} ms in a "
+            f"worker (medians); added {self.added_median_ms:.3f} ms median, {self.added_p10_ms:.3f} ms p10, "
+            f"{self.added_p99_ms:.3f} ms p99; added processor time {self.added_cpu_ms:.3f} ms; "
+            f"{self.rounds} pairs"
+        )
+
+
+def roundtrip(rounds: int, cpus: tuple[int, ...] = ()) -> RoundTrip:
+    """What of a 960x540 NV12 frame goes to a network, and what comes back for 1920x1080: luma. In a worker
+    against in this process, in turn, with an engine that only fills its output. A network would add the same
+    to both, and its noise."""
+    kind = {"dtype": "uint8", "layout": "NHWC"}
+    luma = TensorSpec("in", (1, 540, 960, 1), **kind)
+    enlarged = TensorSpec("out", (1, 1080, 1920, 1), **kind)
+    variant = Variant(
+        "copy", "variants/copy.json", "virtual", "float32", "any", False,
+        (luma,), (enlarged,), Golden("golden/copy.npz", max_lsb=0),
+    )  # fmt: skip
+    model = b'{"op": "mask", "value": 77}'
+    frame = np.random.default_rng(0).integers(0, 256, luma.shape, np.uint8)
+    out = np.empty(enlarged.shape, np.uint8)
+    policy = Isolation(cpus=cpus, crash_limit=None)
+    marker = CrashMarker(Path(os.devnull), Configuration("", "", "", "", "", "", ""), None)
+    inside = backends.get("virtual").open(model, variant)
+    outside = IsolatedEngine(policy, "virtual", variant, model, 1, marker)
+    here: list[float] = []
+    there: list[float] = []
+    cpu = [0.0, 0.0]
+    pid = outside.status.pid
+    assert pid is not None
+
+    def cpu_s() -> float:
+        """Processor time of this process and the worker (clock_getcpuclockid)."""
+        return time.process_time() + time.clock_gettime(~pid << 3 | 2)
+
+    try:
+        for number in range(rounds + 3):  # the first three warm up
+            order = [(inside, here), (outside, there)]
+            for engine, times in order if number % 2 else order[::-1]:
+                used, began = cpu_s(), time.perf_counter()
+                engine.input("in")[...] = frame
+                engine.run()
+                out[...] = engine.output("out")
+                times.append((time.perf_counter() - began) * 1e3)
+                cpu[times is there] += (cpu_s() - used) * 1e3 * (number >= 3)
+            assert (out[:, ::100] == 77).all()
+            out[...] = 0
+    finally:
+        outside.close()
+    del here[:3], there[:3]
+    added = [b - a for a, b in zip(here, there)]
+    return RoundTrip(
+        statistics.median(here), statistics.median(there), float(np.percentile(added, 10)),
+        statistics.median(added), float(np.percentile(added, 99)), (cpu[1] - cpu[0]) / rounds, rounds,
+    )  # fmt: skip
+
+
+class Pictures:
+    """Frames through an `Upscaler`: each has its number as pts and in its pixels."""
+
+    unit = "frame"
+
+    def __init__(
+        self, model: str, backend: str, size: tuple[int, int], deadline_ms: float, allow_unsigned: bool
+    ) -> None:
+        self._allow_unsigned = allow_unsigned
+        self._model, self._backend, self._deadline_ms = model, backend, deadline_ms
+        self._frame = noise(*size)
+        self._out: Frame | None = None
+
+    def open(self, isolation: Isolation | None) -> Upscaler:
+        """Without isolation there is only the conventional path, at the same pace."""
+        self._upscaler = Upscaler.open(
+            self._model, backend=self._backend, deadline_ms=self._deadline_ms,
+            isolation=isolation or "none", background=isolation is None, allow_unsigned=self._allow_unsigned,
+        )  # fmt: skip
+        if isolation is None:
+            self._upscaler.wait()
+            self._upscaler._load_error = None
+            self._upscaler._loaded.clear()  # frames pass by
+        return self._upscaler
+
+    def step(self, number: int) -> bool:
+        """One frame; whether what came out is of this frame."""
+        self._frame.pts = number
+        self._frame.planes[1][0, :8] = number % 251
+        self._out = self._upscaler.process(self._frame, self._out)
+        return self._out.pts == number and bool((self._out.planes[1][0, :6] == number % 251).all())
+
+
+class Sound:
+    """Hops of a tone through a `DialogEnhancer`; a step that no tone has is a click."""
+
+    unit = "hop"
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+        self._phase = 0
+        self._last = np.zeros((1, 2), np.float32)
+        self._level = 0.02
+
+    def open(self, isolation: Isolation | None) -> DialogEnhancer:
+        """Without isolation the level is off: only the dry path, at the same pace."""
+        self._phase, self._last = 0, np.zeros((1, 2), np.float32)
+        self._enhancer = DialogEnhancer.open(
+            backend=self._backend, deadline_ms=8.0, isolation=isolation or "none",
+            level="high" if isolation else "off",
+        )  # fmt: skip
+        return self._enhancer
+
+    def step(self, number: int) -> bool:
+        """One hop; whether as much came out, without a click."""
+        t = (self._phase + np.arange(720)) / 48000
+        tone = (0.1 * np.sin(2 * np.pi * 200 * t)).astype(np.float32)
+        self._phase += 720
+        out = self._enhancer.process(np.repeat(tone[:, None], 2, axis=1))
+        steps = np.abs(np.diff(np.concatenate([self._last, out]), axis=0)).max()
+        self._last = out[-1:]
+        return len(out) == 720 and bool(steps < 1.2 * 0.4 * 2 * np.pi * 200 / 48000)
+
+
+def run_faults(
+    stream: Pictures | Sound, policy: Isolation, frames: int, interval_s: float, every: int, control: int
+) -> None:
+    """Pace ``frames``, with faults; print what came of it."""
+    if control:
+        with stream.open(None):
+            print(f"without worker and faults: {paced(stream, control, interval_s, lambda number: None)}")
+    faults, shown, seen = policy.faults, Counter[str](), {}
+    assert faults is not None
+    with stream.open(policy) as opened:
+        deadline = time.perf_counter() + 30.0
+        while (opened.record().frames_enhanced or 0) < 3 and time.perf_counter() < deadline:
+            stream.step(0)
+            time.sleep(interval_s)
+
+        def before(number: int) -> None:
+            status = opened.worker
+            assert status is not None
+            for restart in status.recent:
+                seen[restart.at] = restart
+            ready = status.state == "ready" and not faults.pending
+            if ready and number // every > shown.total():
+                kind = KINDS[shown.total() % len(KINDS)]
+                shown[kind] += 1
+                faults.inject(kind)
+
+        outcome = paced(stream, frames, interval_s, before)
+        record = opened.record()
+        before(0)
+    print(
+        f"with a worker: {frames} {stream.unit}s every {interval_s * 1e3:.1f} ms, {shown.total()} faults "
+        f"({', '.join(f'{kind} {count}' for kind, count in shown.items())})"
+    )
+    print(f"  {outcome}")
+    print(f"  enhanced {record.frames_enhanced}, conventional {record.frames_bypassed}; {record.errors}")
+    backs(list(seen.values()))
+
+
+def paced(stream: Pictures | Sound, frames: int, interval_s: float, before: Callable[[int], None]) -> Outcome:
+    late = unqueued = woken_late = right = 0
+    due = time.perf_counter()
+    for number in range(frames):
+        due += interval_s
+        pause = due - time.perf_counter()
+        if pause > 0:
+            time.sleep(pause)
+        else:
+            due -= pause  # the player lost time; later frames are due later
+        began = time.perf_counter()
+        woken_late += began - due > interval_s / 2
+        before(number)
+        waited = waited_s()
+        right += stream.step(number)
+        took = time.perf_counter() - began
+        late += took > interval_s
+        unqueued += took - (waited_s() - waited) > interval_s
+    return Outcome(frames, right, late, unqueued, woken_late)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``late``: not out within the interval from when the player asked; ``unqueued``: those that were late
+    without the time that the player's thread waited for a processor. ``woken_late``: the player itself was
+    not run in time."""
+
+    frames: int
+    right: int
+    late: int
+    unqueued: int
+    woken_late: int
+
+    def __str__(self) -> str:
+        return (
+            f"right, in order, once: {self.right} of {self.frames}; late {self.late / self.frames:.3%} "
+            f"({self.unqueued / self.frames:.3%} without waiting for a processor; to reach 0.333 %); "
+            f"woken late by the system {self.woken_late / self.frames:.1%}"
+        )
+
+
+def backs(restarts: list[Restart]) -> None:
+    """Print how long workers were away: from the notice of their end to the next one's readiness."""
+    away = [(r.back_at - r.at) * 1e3 - (r.load_ms or 0) for r in restarts if r.back_at is not None]
+    by_code = Counter(r.code for r in restarts)
+    if away:
+        p50, p95 = np.percentile(away, [50, 95])
+        print(
+            f"  {len(away)} restarts ({', '.join(f'{c} {n}' for c, n in by_code.items())}): back after "
+            f"{p50:.0f} ms median, {p95:.0f} ms p95, {max(away):.0f} ms max + load time (to reach 100 ms)"
+        )
+
+
+@dataclass(frozen=True)
+class Soak:
+    """What grew over a soak, from after the warm-up to the end."""
+
+    seconds: float
+    frames: int
+    enhanced: int
+    restarts: int
+    player_kib: int
+    worker_kib: int
+    descriptors: int
+    threads: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seconds:.0f} s, {self.frames} frames, "
+            f"{self.enhanced} enhanced, {self.restarts} restarts; "
+            f"grown by: player {self.player_kib} KiB, worker {self.worker_kib} KiB, "
+            f"{self.descriptors} descriptors, {self.threads} threads"
+        )
+
+
+def soak(
+    model: str,
+    backend: str,
+    size: tuple[int, int],
+    seconds: float,
+    fps: float,
+    warm_up_s: float | None = None,
+    **open_options: Any,
+) -> Soak:
+    """Frames at ``fps`` for ``seconds``; what memory, descriptors and threads did after the warm-up."""
+    warm_up_s = min(60.0, seconds / 5) if warm_up_s is None else warm_up_s
+    frame = noise(*size)
+    with (
+        tempfile.TemporaryDirectory() as state,
+        Upscaler.open(
+            model, backend=backend, deadline_ms=1e3 / fps,
+            isolation=Isolation(state=Path(state)), **open_options,
+        ) as upscaler,
+    ):  # fmt: skip
+        out: Frame | None = None
+        began = due = time.perf_counter()
+        frames, first, peak = 0, None, None
+        while (now := time.perf_counter()) - began < seconds:
+            out = upscaler.process(frame, out)
+            frames += 1
+            if now - began >= warm_up_s and frames % 64 == 0:
+                measured = _measure(upscaler.worker)
+                first = first or measured
+                peak = measured
+            due = max(due + 1 / fps, time.perf_counter())
+            time.sleep(max(0.0, due - time.perf_counter()))
+        record, status = upscaler.record(), upscaler.worker
+    assert first is not None
+    assert peak is not None
+    grown = [b - a for a, b in zip(first, peak)]
+    return Soak(seconds, frames, record.frames_enhanced or 0, status.restarts if status else 0, *grown)
+
+
+def _measure(worker: WorkerStatus | None) -> tuple[int, int, int, int]:
+    """KiB of this process and of the worker, descriptors and threads of this one."""
+    pid = worker.pid if worker is not None else None
+    return (
+        _kib("self"),
+        _kib(str(pid)) if pid else 0,
+        len(os.listdir("/proc/self/fd")),
+        threading.active_count(),
+    )
+
+
+def _kib(process: str) -> int:
+    """Memory of its own, without what it shares with others."""
+    for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss_Anon:"):
+            return int(line.split()[1])
+    return 0
+
+
+def waited_s() -> float:
+    """How long this thread was ready to run and waited for a processor (schedstat)."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+
+
+def noise(width: int, height: int) -> Frame:
+    frame = Frame.empty(PixelFormat.NV12, width, height)
+    random = np.random.default_rng(0)
+    for plane in frame.planes:
+        plane[...] = random.integers(0, 256, plane.shape)
+    return frame
+
+
+if __name__ == "__main__":
+    sys.exit(main())
