@@ -214,6 +214,18 @@ def test_every_scenario_is_within_ten_percent_of_the_oracle(scenario, seed):
     check(scenario, seed)
 
 
+@pytest.mark.parametrize("small", [0.75, 0.65], ids=["small holds the heat", "small cools down"])
+def test_a_device_that_its_own_network_heats_settles_or_swings_slowly(small):
+    """base leads to a headroom of 1.05; from small the device cools to where base may run again, or not."""
+    own = Scenario("own heat", lambda s: 0.5, warms_to=(1.05, small, 0.6, 0.5), seconds=600, shot_s=6.0)
+    result = simulate(own)
+    assert result.late_share <= 0.005
+    assert result.visible_per_minute <= 1.0
+    assert result.at_cut + result.faded + result.at_once <= (2 if small > 0.7 else 8)
+    assert {rung for _, rung, _, _ in result.timeline} == {0, 1}
+    assert max(headroom for *_, headroom in result.timeline) < 0.9
+
+
 def test_the_oracle_is_not_beaten():
     result = simulate(Scenario("cool", lambda s: 0.5, seconds=20))
     assert result.quality <= result.oracle == pytest.approx(EVEN[0])

@@ -2,7 +2,8 @@
 
 Frame times follow the law of the virtual engine's faults (log-normal jitter, a lone tail now and then),
 times a factor that rises with the temperature. The oracle knows that factor and the jitter, switches freely
-and unseen, and has no forecast to obey.
+and unseen, and has no forecast to obey. Where the heat is the network's own, it knows only the moment, and
+is no oracle.
 
     result = simulate(Scenario("ramp", headroom=ramp(0.5, 0.95)), seed=1)
 """
@@ -23,6 +24,7 @@ from lumavox.ladder import Ladder
 FRAME_RATE = 60.0
 JITTER = 0.06
 TAIL_EVERY, TAIL_MS = 1500, 20.0
+WARM_S = 120.0  # time constant of a device that warms up by its own work
 _Z_995 = 2.576  # of a normal distribution
 LADDER = Ladder.of("base", "small", "nano")
 MEASURED_DB = (2.55, 2.25, 2.20, 0.0)  # over bicubic: what the tiers gain on photographs
@@ -41,10 +43,11 @@ class Scenario:
     seconds: float = 1200.0
     forecast: bool = True  # the device says its headroom, 10 s ahead
     extra: Callable[[float], float] = lambda second: 1.0  # what else makes frames slower
+    warms_to: tuple[float, ...] | None = None  # the headroom that each rung leads to, if heat is its own
 
-    def factor(self, second: float) -> float:
+    def factor(self, second: float, headroom: float) -> float:
         """How much longer frames take than on the cool device."""
-        heat = max(0.0, self.headroom(second) - 0.8) / 0.15
+        heat = max(0.0, headroom - 0.8) / 0.15
         return (1 + (self.slowdown - 1) * heat) * self.extra(second)
 
 
@@ -116,18 +119,25 @@ def simulate(scenario: Scenario, seed: int = 0, policy: Policy | None = None) ->
     jitter = np.random.default_rng(seed).lognormal(0.0, JITTER, result.frames + 1).tolist()
     interval_ms, busy_ms, busy_rung = 1e3 / FRAME_RATE, 0.0, 0
     visible: list[float] = []
+    headroom, slope = scenario.headroom(0.0), 0.0
     for call in range(1, result.frames + 1):
         now_s = call / FRAME_RATE
         cut = now_s >= next_cut_s
         if cut and scenario.shot_s:
             next_cut_s = now_s + shots.expovariate(1 / scenario.shot_s)
+        if scenario.warms_to is None:
+            headroom = scenario.headroom(now_s)
+        else:
+            slope = (scenario.warms_to[governor.rung] - headroom) / WARM_S
+            headroom += slope / FRAME_RATE
         if call % int(FRAME_RATE) == 0:
-            ahead = scenario.headroom(now_s + 10) if scenario.forecast else None
+            ahead = scenario.headroom(now_s + 10) if scenario.warms_to is None else headroom + 10 * slope
+            ahead = ahead if scenario.forecast else None
             governor.sense(Conditions(thermal_forecast=ahead))
         before = governor.switches.faded + governor.switches.at_once
         step = governor.next(now_s, cut)
         visible += [now_s] * (governor.switches.faded + governor.switches.at_once - before)
-        factor = scenario.factor(now_s)
+        factor = scenario.factor(now_s, headroom)
         own_ms = costs_ms[step.rung] * factor * jitter[call] + TAIL_MS * (call % TAIL_EVERY == 0)
         if busy_ms > 0 and busy_rung == step.rung:
             time_ms = math.inf  # a late call still runs: nothing new is begun
@@ -145,7 +155,7 @@ def simulate(scenario: Scenario, seed: int = 0, policy: Policy | None = None) ->
         result.quality += share * EVEN[step.rung] / result.frames
         result.oracle += EVEN[best] / result.frames
         if call % int(FRAME_RATE) == 0:
-            result.timeline.append((now_s, step.rung, best, scenario.headroom(now_s)))
+            result.timeline.append((now_s, step.rung, best, headroom))
     switches = governor.switches
     result.at_cut, result.faded, result.at_once = switches.at_cut, switches.faded, switches.at_once
     result.transient, result.persistent = governor.misses.transient, governor.misses.persistent
