@@ -98,7 +98,7 @@ def _measure(store: Path, folder: Path, port: int, model: str, times: dict[str, 
             timed("swap", lambda: swap.process(frame))
             timed("frame", lambda: swap.process(frame))
             timed("back", lambda: (swap.back(), session.trip("bench")))
-        updates.slots(model).reset()
+        (store / model / "state.json").unlink()
         updates.install(offer)  # type: ignore[arg-type]
         with updates.session(model) as session:
 

@@ -217,7 +217,10 @@ def _named(what: str) -> Iterator[None]:
 
     refused = {
         tuf.BadVersionNumberError: ("rollback", "its version is not the one that is due"),
-        tuf.ExpiredMetadataError: ("freeze", "it has expired; the repository is stale or held back"),
+        tuf.ExpiredMetadataError: (
+            "freeze",
+            "it has expired: stale, held back, or the clock is wrong",
+        ),
         tuf.LengthOrHashMismatchError: ("wrong content", "its length or hash is not the signed one"),
         tuf.UnsignedMetadataError: ("wrong key", "too few trusted keys have signed it"),
         tuf.DownloadLengthMismatchError: ("endless data", "it is longer than it may be"),

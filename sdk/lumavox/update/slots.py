@@ -133,11 +133,15 @@ class Slots:
                 self._write(state)
         return state
 
-    def reset(self) -> None:
-        """Forget everything but the factory model: the way out of a state that cannot be read."""
-        self.disk.make_folders(self.folder)
-        with locked(self.folder):
-            self._write(State())
+    def heal(self) -> str | None:
+        """Forget everything but the factory model if the state cannot be read; returns what was wrong."""
+        try:
+            self.state()
+        except UpdateError as damage:
+            with locked(self.folder):
+                self._write(State())
+            return str(damage)
+        return None
 
     def clean(self) -> None:
         """Remove what a power cut left behind. A download that may be running is let be."""

@@ -164,14 +164,10 @@ class Updates:
         """Once after the device started: the model that starts, its qualification renewed where the device
         has changed. Raises UpdateError only if nothing can start."""
         slots, device = self.slots(id), self.device.digest()
+        damage = slots.heal()
         slots.clean()
         for _ in range(3):  # active slot, the one before it, the factory model
-            try:
-                one = slots.state().current
-            except UpdateError as damage:
-                slots.reset()
-                bootable = slots.bootable()
-                return replace(bootable, problems=(str(damage), *bootable.problems))
+            one = slots.state().current
             if one is None:
                 break
             complaint = self._lost(slots.state())
@@ -183,7 +179,7 @@ class Updates:
         bootable = slots.bootable()
         if slots.state().active != bootable.source:  # its file is damaged
             slots.change(State.lost)
-        return bootable
+        return replace(bootable, problems=(damage, *bootable.problems)) if damage else bootable
 
     def session(self, id: str) -> Session:
         """A session with the active model, counted if it is on trial."""
@@ -234,10 +230,12 @@ class Updates:
         release = found.release
         now = datetime.datetime.fromtimestamp(self._clock(), datetime.timezone.utc)
         answer = resolve(release, self.device, provided=self.provided(), now=now)
-        state = self.slots(id).state()
+        slots = self.slots(id)
+        slots.heal()
+        state = slots.state()
         current = state.current
         if current is not None and current.release.model.digest == release.model.digest:
-            self.slots(id).change(lambda state: state.amended(release))
+            slots.change(lambda state: state.amended(release))
             answer = resolve(release, self.device, provided=self.provided())  # its expiry does not matter
             if answer.verdict is Verdict.BLOCKED:
                 note = f"{release.model.version} is recalled: {'; '.join(answer.reasons)}"
