@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 
 import pytest
 
+from lumavox.bundle import Bundle
 from lumavox.errors import OptionError
+from lumavox.session import Session
 from lumavox_matrix.cell import Culprit, Rung, Status
 from lumavox_matrix.emulator import PINS, Emulator, EmulatorError, build, cache_folder, cpu, cpus, write_soc
-from lumavox_matrix.execute import Seeded, execute
+from lumavox_matrix.execute import Seeded, execute, job_for
 from lumavox_matrix.lab import devices
 from lumavox_matrix.links import LinkError, open_link
 from lumavox_matrix.models import models
 from lumavox_matrix.plan import candidates
 from lumavox_matrix.policy import Policy
 from lumavox_matrix.profile import profile, profiles
+from lumavox_matrix.runner.engine import engine_phase
+from lumavox_matrix.runner.recorder import Recorder
+from lumavox_matrix.runner.session import only
 from lumavox_matrix.tiers import tier
 from lumavox_matrix.verdict import judge
 from lumavox_matrix.versions import in_range
@@ -81,13 +87,13 @@ def test_a_mirror_that_cannot_be_reached_is_told_and_nothing_is_left(tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def planned(engine):
-    """A cell on the emulated Cortex-A53, or skip with the reason."""
+def planned(engine, link=0):
+    """A cell on the emulated Cortex-A53 (link 1: with tflite-runtime), or skip with the reason."""
     try:
         Emulator.at(cache_folder())
     except EmulatorError as error:
         pytest.skip(str(error))
-    device = devices(profile("arm-cortex-a53"))[0]
+    device = devices(profile("arm-cortex-a53"))[link]
     found, _ = candidates(
         [device], models(["sr/nano-x2"]), tier=NUMERICS, presets=["tiny25"], precisions=["int8"]
     )
@@ -113,3 +119,21 @@ def test_an_honest_device_computes_and_its_times_are_never_latencies():
     verdict = judge(result, profile("arm-cortex-a53"), Policy())
     assert verdict.status is Status.PASS, verdict.reason
     assert verdict.proven_percentile is None
+
+
+@pytest.mark.slow
+def test_the_kernels_of_tflite_runtime_on_arm_compute_what_the_reference_kernels_compute(
+    tmp_path, monkeypatch
+):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    resolver = interpreter.OpResolverType.BUILTIN_REF
+    slow = functools.partial(interpreter.Interpreter, experimental_op_resolver_type=resolver)
+    cell = planned("litert", link=1)
+    emulated = execute(cell, NUMERICS, run_id="reference", timeout_s=500)
+    monkeypatch.setattr(interpreter, "Interpreter", slow)
+    job = job_for(cell, NUMERICS)
+    recorder = Recorder(job, tmp_path / "record.json")
+    variant = only(Bundle.open(cell.model.path), cell.variant)
+    with Session.open(variant, backend="litert") as session:
+        engine_phase(job, session, recorder)
+    assert emulated.record.output_sha256 == recorder.record.output_sha256
