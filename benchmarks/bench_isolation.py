@@ -73,7 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
         elif args.what == "sound":
             run_faults(Sound(args.backend), policy, args.frames, 720 / 48000, args.every, args.control)
         else:
-            print(soak(args.model, args.backend, (width, height), args.seconds, args.fps))
+            unsigned = args.allow_unsigned
+            size = width, height
+            print(soak(args.model, args.backend, size, args.seconds, args.fps, allow_unsigned=unsigned))
 
 
 @dataclass(frozen=True)

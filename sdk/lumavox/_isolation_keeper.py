@@ -344,5 +344,6 @@ class Keeper:
         return self._channel is not None and self._channel.shapes == shapes
 
     def _wake(self) -> None:
-        if self._wake_fd >= 0:
-            os.eventfd_write(self._wake_fd, 1)
+        with self._news:  # or the number could be another file's by now
+            if self._wake_fd >= 0:
+                os.eventfd_write(self._wake_fd, 1)

@@ -25,6 +25,7 @@ from .errors import EngineError, LumavoxError
 from .fault_injection import KINDS
 
 _SPOILT = "corrupt"
+_MEMORY_WORDS = ("bad_alloc", "failed to allocate", "cannot allocate", "out of memory")
 _LAST_WORDS = {wire.EXHAUSTED: wire.EXIT_EXHAUSTED, wire.CORRUPT: wire.EXIT_CORRUPT}
 
 
@@ -84,6 +85,12 @@ def _tried(what: str, order: Order) -> str:
         return _isolation_seccomp.deny()
     except OSError as error:
         return f"no {what}: {error.strerror or error}"
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether an engine that wraps errors means that: what heals a leak is a new worker, not a new try."""
+    words = str(error).lower()
+    return isinstance(error.__cause__, MemoryError) or any(word in words for word in _MEMORY_WORDS)
 
 
 class _Worker:
@@ -165,7 +172,8 @@ class _Worker:
             except MemoryError:
                 status, sentence = wire.EXHAUSTED, "the worker's memory ran out"
             except Exception as error:  # whatever an engine raises is an answer
-                status, sentence = wire.FAILED, str(error) or type(error).__name__
+                status = wire.EXHAUSTED if _out_of_memory(error) else wire.FAILED
+                sentence = str(error) or type(error).__name__
             segment.reply(sequence, status)
             if kind == _SPOILT:
                 segment.spoil()

@@ -7,6 +7,8 @@ machine is.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -175,6 +177,49 @@ def test_a_worker_that_is_killed_between_frames_is_replaced(tmp_path):
         until(lambda: upscaler.worker.restarts == 1)
         assert way(picture(1), upscaler.process(picture(1))) == "e"
         assert upscaler.record().errors == ("SR.E_WORKER_CRASH",)
+
+
+def test_a_worker_that_leaks_is_replaced_before_it_harms_others(tmp_path):
+    """8 MiB are kept by each call, 128 MiB are allowed."""
+    script = {"faults": {"leak_kib": 8192}}
+    with opened(tmp_path, model=script, memory_mib=128, crash_limit=None) as upscaler:
+        first = upscaler.process(picture())
+        assert way(picture(), first) == "e"
+        ways = "".join(way(picture(n), upscaler.process(picture(n))) for n in range(60))
+        assert ways.count("c") == upscaler.worker.restarts >= 2
+        assert {restart.code for restart in upscaler.worker.recent} == {"E_WORKER_MEMORY"}
+
+
+def test_the_server_of_workers_may_be_killed_too(tmp_path):
+    with opened(tmp_path, crash_limit=None) as upscaler:
+        upscaler.process(picture())
+        os.kill(Forkserver._shared._process.pid, 9)
+        until(lambda: upscaler.worker.restarts >= 1)
+        assert way(picture(1), upscaler.process(picture(1))) == "e"
+
+
+def test_no_worker_outlives_its_player(tmp_path):
+    """Which is killed while a call hangs."""
+    path = bundles.sr_bundle(tmp_path, model={"op": "nearest", "scale": 2, "hang_at": [1]}, key=None)
+    program = """
+import sys
+from lumavox import Frame, PixelFormat, Upscaler
+upscaler = Upscaler.open(sys.argv[1], isolation="process", allow_unsigned=True, deadline_ms=5.0)
+frame = Frame.empty(PixelFormat.GRAY8, 16, 16)
+while upscaler.record().frames_late == 0:
+    upscaler.process(frame)
+print(upscaler.worker.pid, flush=True)
+sys.stdin.read()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as player:
+        assert player.stdout is not None
+        pid = int(player.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        player.kill()
+    until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_a_model_that_keeps_crashing_is_set_aside_until_the_configuration_changes(tmp_path):
