@@ -76,8 +76,11 @@ class DialogStream:
         self._gains = (FrameGains(), FrameGains(), FrameGains())  # the last frames, newest last
 
     def end(self) -> None:
-        """The stream ends, and a span of speech with it."""
-        self._note_speech(False)
+        """The stream ends, and a span of speech with it; what was fed last only pushed out the rest."""
+        if self._spoken_since is not None:
+            heard = self._hops * self._hop * self._rate_hz // self._network_hz
+            self.spans.append((self._spoken_since, max(self._spoken_since, heard - self._delay)))
+            self._spoken_since = None
 
     def process(
         self, frames: Frames, out: Frames, dialog: Frames | None = None, rest: Frames | None = None

@@ -137,7 +137,8 @@ def test_the_end_of_the_stream_ends_the_last_span(opened):
     enhancer = opened(1.0)
     through(enhancer, noise(1.0))
     ((start, end),) = enhancer.speech_spans()
-    assert (start, end) == (pytest.approx(0, abs=0.15 * RATE), pytest.approx(0.5 * RATE, abs=0.2 * RATE))
+    assert start < 0.1 * RATE
+    assert end == pytest.approx(RATE, abs=2 * HOP)
 
 
 def test_the_difference_of_dialog_and_background_is_measured(opened):
