@@ -124,7 +124,7 @@ def test_the_p99_of_simulated_runs_is_that_of_drawn_frames():
 
 
 def test_the_gate_measures_itself():
-    outcome = self_test(cells=5, trials=24)
+    outcome = self_test(cells=5, trials=16)
     assert outcome.screen_runs == 10 and outcome.power > 0.6
     assert outcome.frames_false_alarms > 0.4
     assert "false alarms in" in outcome.text()
