@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 from lumavox._parse import plain as plain_fields
 from lumavox.errors import OptionError
 from lumavox_export import families
-from lumavox_export.families import de_bands, de_cells, sr_plain
+from lumavox_export.families import de_cells, sr_plain
+from lumavox_export.recipe import Recipe
 from lumavox_export.reference import run_float, stream
 
+MODELS = Path(__file__).parents[2] / "models"
 FAMILIES = [module.name for module in pkgutil.iter_modules(families.__path__)]
 
 
@@ -41,13 +44,13 @@ def test_a_family_draws_a_graph_with_as_many_outputs_as_its_reference(name: str)
 
 
 SMALL_SOUND = (
-    de_bands.Network(dilations=(1, 3), frequency_dilations=(1, 2), global_after=1, global_dilations=(2,)),
     de_cells.Network(channels=8, frequency_dilations=(1, 2), wide_after=(1,), wide_channels=8),
+    de_cells.Network(channels=8, frequency_dilations=(3,), wide_after=()),
 )
 
 
-@pytest.mark.parametrize("network", SMALL_SOUND, ids=lambda n: type(n).__module__)
-def test_streaming_frame_by_frame_equals_the_whole_signal(network: de_bands.Network) -> None:
+@pytest.mark.parametrize("network", SMALL_SOUND, ids=("wide", "narrow"))
+def test_streaming_frame_by_frame_equals_the_whole_signal(network: de_cells.Network) -> None:
     module, frames = _random(network), np.random.default_rng(2).random((40, network.bands)).astype(np.float32)
     with torch.no_grad():
         whole = torch.sigmoid(module(torch.from_numpy(frames)[None]))[0].numpy()
@@ -56,8 +59,8 @@ def test_streaming_frame_by_frame_equals_the_whole_signal(network: de_bands.Netw
     assert np.abs(np.stack(steps) - whole).max() < 1e-5
 
 
-@pytest.mark.parametrize("network", SMALL_SOUND, ids=lambda n: type(n).__module__)
-def test_a_frame_of_the_mask_does_not_depend_on_later_frames(network: de_bands.Network) -> None:
+@pytest.mark.parametrize("network", SMALL_SOUND, ids=("wide", "narrow"))
+def test_a_frame_of_the_mask_does_not_depend_on_later_frames(network: de_cells.Network) -> None:
     module = _random(network)
     frames = torch.rand(1, 30, 96)
     with torch.no_grad():
@@ -125,10 +128,13 @@ def test_equalizing_brings_hidden_channels_to_one_and_keeps_the_function() -> No
 
 
 def test_the_shipped_sizes_keep_their_budgets() -> None:
-    sr, de = sr_plain.Network().build().to_graph(), de_bands.Network().build().to_graph()
+    sr = sr_plain.Network().build().to_graph()
     assert sr.parameters() <= 47_000
-    assert de.parameters() <= 100_000
-    assert de.macs() * 48000 / 720 <= 60e6
+    for name, parameters, mmacs in (("nano", 50e3, 20), ("base", 100e3, 60), ("plus", 300e3, 260)):
+        recipe = Recipe.load(MODELS / "de" / name / "recipe.toml")
+        de = recipe.network.build().to_graph()  # type: ignore[attr-defined]
+        assert de.parameters() <= parameters
+        assert de.macs() * 48000 / 720 <= mmacs * 1e6
 
 
 @pytest.mark.parametrize("options", [{}, {"entry_stride": 2, "scale": 1.5}])
