@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -118,3 +123,46 @@ def board(folder: Path) -> Iterator[Board]:
 def options(folder: Path) -> Iterator[Mapping[str, object]]:
     with board(folder / "board") as made:
         yield made.options
+
+
+@contextlib.contextmanager
+def system_server(folder: Path) -> Iterator[Mapping[str, object]]:
+    """OpenSSH's own server, as this user; skips where there is none or it cannot be started."""
+    program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        pytest.skip("no sshd on this machine")
+    folder.mkdir(parents=True)
+    host, user = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    for name, key in (("host", host), ("key", user)):
+        key.write_private_key(folder / name)
+        (folder / name).chmod(0o600)
+    (folder / "authorized").write_bytes(user.export_public_key())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "known_hosts").write_bytes(f"[127.0.0.1]:{port} ".encode() + host.export_public_key())
+    (folder / "config").write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\n"
+        f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+        "UsePAM no\nStrictModes no\nPasswordAuthentication no\nPidFile none\n"
+    )
+    log = folder / "log"  # sshd changes its folder: all paths are absolute
+    process = subprocess.Popen([program, "-D", "-f", folder / "config", "-E", log])
+    try:
+        until = time.monotonic() + 10
+        while time.monotonic() < until and process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.skip(f"sshd does not start: {log.read_text().strip() or process.returncode}")
+        yield {
+            "host": "127.0.0.1",
+            "port": port,
+            "user": getpass.getuser(),
+            "key": str(folder / "key"),
+            "known_hosts": str(folder / "known_hosts"),
+            "folder": str(folder),
+        }
+    finally:
+        process.kill()
+        process.wait()

@@ -95,6 +95,23 @@ def test_a_server_that_is_not_the_known_one_is_refused(tmp_path):
         open_link("ssh", {**options, "known_hosts": others["known_hosts"]})
 
 
+def test_the_server_of_openssh_is_a_device_too(tmp_path):
+    with (
+        importlib.import_module("loopback_ssh").system_server(tmp_path / "sshd") as options,
+        open_link("ssh", options) as link,
+    ):
+        (tmp_path / "x").write_bytes(bytes(range(256)) * 2000)
+        link.push(tmp_path / "x", "there/x")
+        assert link.pull("there/x", tmp_path / "y")
+        assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+        assert link.run(["cat", "there/x"], timeout_s=60).ok
+        started = time.monotonic()
+        assert link.run(["sh", "-c", "sleep 60 & sleep 60"], timeout_s=2).timed_out
+        assert time.monotonic() - started < 30
+        assert link.run(["sh", "-c", "kill -11 $$"], timeout_s=60).signal == 11
+        assert not link.reboot(timeout_s=5), "no command for it was given"
+
+
 def test_a_silent_device_is_given_up():
     from lumavox_matrix.links.adb import _within
 
