@@ -15,6 +15,7 @@ thread at a time may use it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -277,17 +278,20 @@ class Upscaler:
     def _load(self) -> None:
         """Open every variant that may be needed; what goes wrong is kept in ``_load_error``."""
         try:
-            for content in self._contents_to_load():
-                if self._closed:
-                    break
-                networks: list[LumaNetwork] = []
-                for _ in range(self._passes):
-                    session = Session.open(
-                        self.bundle, backend=self._asked_backend, content=content, threads=self._threads,
-                        isolation=self._isolation,
-                    )  # fmt: skip
-                    networks.append(LumaNetwork(session))
-                self._chains[content] = LumaChain(networks, self.scale)
+            with contextlib.ExitStack() as opened:  # closed again unless all of them are needed
+                for content in self._contents_to_load():
+                    if self._closed:
+                        break
+                    networks: list[LumaNetwork] = []
+                    for _ in range(self._passes):
+                        session = Session.open(
+                            self.bundle, backend=self._asked_backend, content=content, threads=self._threads,
+                            isolation=self._isolation,
+                        )  # fmt: skip
+                        networks.append(LumaNetwork(opened.enter_context(session)))
+                    self._chains[content] = LumaChain(networks, self.scale)
+                if not self._closed:
+                    opened.pop_all()
         except Exception as error:  # in the background nobody else would hear of it
             if not isinstance(error, LumavoxError):
                 error = EngineError(f"loading {self.bundle.id!r} failed: {error!r}")

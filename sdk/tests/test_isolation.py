@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -388,6 +389,28 @@ def test_nothing_is_left_behind(tmp_path):
         pid = upscaler.worker.pid
     until(lambda: not Path(f"/proc/{pid}").exists())
     assert kept() == before
+
+
+def test_an_upscaler_that_cannot_be_opened_leaves_no_worker(tmp_path):
+    """The first of two networks opens, the second does not."""
+    names, script = ("clean", "streamed"), {"op": "nearest", "scale": 2}
+    path = bundles.sr_bundle(tmp_path, contents=names, model=script)
+    bundle = bundles.opened(path)
+    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    opens = []
+
+    def one_only(*args, **options):
+        if opens:
+            raise EngineError("only one may be opened")
+        opens.append(Session.open(*args, **options))
+        return opens[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lumavox.video.Session", SimpleNamespace(open=one_only))
+        with pytest.raises(EngineError, match="only one"):
+            Upscaler.open(bundle, isolation="process")
+    assert opens[0].engine.status.state == "closed"
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
 
 
 def test_wrong_words_and_values_are_refused(tmp_path):
