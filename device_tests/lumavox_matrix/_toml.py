@@ -10,9 +10,9 @@ from lumavox._parse import parse
 from lumavox.errors import OptionError
 
 if sys.version_info >= (3, 11):
-    from tomllib import TOMLDecodeError, loads
+    from tomllib import loads
 else:
-    from tomli import TOMLDecodeError, loads
+    from tomli import loads
 
 __all__ = ["read"]
 
@@ -25,6 +25,6 @@ def read(cls: type[T], path: Path) -> T:
         document = loads(path.read_text(encoding="utf-8"))
     except OSError as cause:
         raise OptionError(f"{path} cannot be read: {cause.strerror}") from cause
-    except (TOMLDecodeError, UnicodeDecodeError) as cause:
+    except (ValueError, RecursionError) as cause:  # numbers beyond all limits, and lists in lists in lists
         raise OptionError(f"{path}: not valid TOML: {cause}") from cause
     return parse(cls, document, str(path))

@@ -23,7 +23,7 @@ from lumavox._parse import parse, plain
 from lumavox.dsp import BandFrontEnd
 from lumavox.errors import OptionError
 
-from ._toml import TOMLDecodeError, loads
+from ._toml import loads
 from .errors import RecipeError
 from .training import Schedule
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .._toml import TOMLDecodeError, loads
+from .._toml import loads
 from ..errors import DatasetError
 
 COLUMNS = ("file", "licence", "author", "sha256", "group", "native_rate")
@@ -52,14 +53,17 @@ class Dataset:
         """Read a manifest. Raises DatasetError for an unknown column or a row without licence or digest."""
         path = Path(manifest)
         try:
-            header = loads(path.read_text())
-            with path.with_suffix(".csv").open(newline="") as file:
+            header = loads(path.read_text(encoding="utf-8"))
+            with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-        except (OSError, TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError, csv.Error) as error:  # ValueError: not UTF-8, not TOML
             raise DatasetError(f"cannot read the dataset manifest {path}: {error}") from error
         missing = {"name", "title", "evidence"} - header.keys()
         if missing:
             raise DatasetError(f"{path}: lacks {', '.join(sorted(missing))}")
+        for key in ("name", "title", "evidence"):
+            if not isinstance(header[key], str):
+                raise DatasetError(f"{path}: {key}: expected text, got {header[key]!r}")
         entries = []
         for number, row in enumerate(rows, 2):
             where = f"{path.with_suffix('.csv')} line {number}"
@@ -72,6 +76,8 @@ class Dataset:
                 raise DatasetError(
                     f"{where}: {row['file']} has no licence or no sha256; it may not be trained on"
                 )
+            if row["native_rate"] and not re.fullmatch(r"[0-9]{1,6}", row["native_rate"]):
+                raise DatasetError(f"{where}: native_rate {row['native_rate'][:40]!r} is no rate in Hz")
             rate = int(row["native_rate"] or 0)
             entries.append(
                 Entry(
