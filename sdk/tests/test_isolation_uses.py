@@ -13,12 +13,13 @@ import pytest
 import bundles
 import lumavox
 from clips import frames_of, make_clip
+from lumavox._isolation_errors import CRASH, HANG, MEMORY, SHARED, START
 from lumavox._isolation_forkserver import Forkserver
 from lumavox.crash_marker import Configuration, CrashMarker, state_folder
 from lumavox.doctor import diagnose
 from lumavox.errors import OptionError
 from lumavox.fault_injection import KINDS
-from lumavox.isolation import probe
+from lumavox.isolation import Isolation, probe
 from lumavox.media import EnhanceOptions, enhance
 from media_fixtures import options
 
@@ -121,3 +122,12 @@ def test_a_short_stream_keeps_descriptors_and_threads(sr_path):
 @pytest.mark.slow
 def test_ten_minutes_grow_by_no_more_than_a_mebibyte(sr_path):
     check_soak(600.0, sr_path, allowed_kib=1024)
+
+
+def test_the_documentation_states_the_defaults_and_codes_there_are():
+    text = (ROOT / "docs" / "isolation.md").read_text()
+    policy = Isolation()
+    assert f"`crash_limit` ({policy.crash_limit}) without `healthy_calls` ({policy.healthy_calls:,}" in text
+    codes = (CRASH, HANG, MEMORY, SHARED, START)
+    assert all(f"`{code.removeprefix('E_WORKER')}`" in text for code in codes if code != CRASH)
+    assert f"`SR.{CRASH}`" in text
