@@ -38,6 +38,7 @@ from . import Options, table_of
 from .de_peers import Peer, open_peers
 from .de_pictures import write_spectrograms
 from .de_stems import RATE_HZ, StemScore, score, summary
+from .remixed_parts import remixed_parts
 
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0)
 KINDS = ("music", "effects", "both", "all")
@@ -182,16 +183,27 @@ def _enhanced(bundle: Bundle, x: Sound) -> Sound:
 
 
 def _remix(recipe: Recipe, bundle: Bundle, work: Work) -> dict[str, float]:
-    """The whole enhancer at "medium" on 0 dB mixes: SI-SDR to the ideal remix, and loudness held."""
-    sdrs, drifts = [], []
+    """The whole enhancer at "medium" on 0 dB mixes: SI-SDR to the ideal remix, loudness held, knob kept.
+
+    The knob asks for a change of 6 LU; here gate and confidence take part, which
+    ``achieved_difference_lu`` leaves out.
+    """
+    sdrs, drifts, changes = [], [], []
     for mix in progress(_mixes(recipe, work, 48000, 0.0), "measuring the remix"):
-        out = _enhanced(bundle, mix.mix)
+        with DialogEnhancer.open(bundle, rate_hz=48000, channels=1, level="medium") as enhancer:
+            out, parts = remixed_parts(enhancer, [mix.dialog, mix.background])
+        out = out[: len(mix.mix)]
+        after, before = (
+            [loudness_lufs(x, 48000) for x in two] for two in (parts, (mix.dialog, mix.background))
+        )
+        changes.append(after[0] - after[1] - (before[0] - before[1]))
         wanted = DialogControls.of_level("medium").gains()
         ideal = wanted.dialog * mix.dialog + wanted.background * mix.background
         sdrs.append(si_sdr(out, ideal))
         drifts.append(loudness_lufs(out, 48000) - loudness_lufs(mix.mix, 48000))
     return {
         "si_sdr_db": _mean(sdrs),
+        "achieved_difference_lu": _mean(changes),
         "programme_loudness_change_lu": _mean(drifts),
         "largest_programme_loudness_change_lu": round(float(np.max(np.abs(drifts))), 2),
     }

@@ -6,7 +6,7 @@ Training runs at 16 kHz, where most licensed speech is at home; the front-end's 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +147,11 @@ class _Batches:
         """The mixer over the recipe's sound banks."""
         if self._mixer is None:
             d = self.data
-            banks = [
+            speech, music, effects, singing = (
                 SoundBank([self.work.dataset(n) for n in names], d.rate_hz, self.work.cache)
                 for names in (d.speech, d.music, d.effects, d.singing)
-            ]
-            self._mixer = Mixer(d.mix, *banks, cache=self.work.cache)
+            )
+            self._mixer = Mixer(d.mix, speech, music, effects, singing, self.work.cache)
         return self._mixer
 
     def batch(self, step: int) -> Batch:
@@ -214,7 +214,10 @@ def write_mixes(recipe: Recipe, work: Work, folder: Path, count: int) -> list[Pa
     """Training mixes (left) and their dialog (right) as WAV files, to listen to."""
     import soundfile
 
-    material = Material(recipe, recipe.contents[0], work)
+    content = recipe.contents[0]
+    data: Any = content.data
+    few = replace(data, mix=replace(data.mix, parts=0))  # made for these mixes alone
+    material = Material(recipe, replace(content, data=few), work)
     mixes, dialogs = material.mixer().items(recipe.seed, 0, count)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
