@@ -43,11 +43,13 @@ class SigningKey:
     def load(cls, path: str | Path, password: bytes | None = None) -> SigningKey:
         """The key in a PEM file (PKCS #8). Raises OptionError if there is none that can be read."""
         ed25519, serialization = _modules()
+        from cryptography.exceptions import UnsupportedAlgorithm
+
         try:
             private = serialization.load_pem_private_key(Path(path).read_bytes(), password)
         except OSError as cause:
             raise OptionError(f"the private key {path} cannot be read: {cause.strerror}") from cause
-        except (ValueError, TypeError) as cause:  # TypeError: a password is missing or superfluous
+        except (ValueError, TypeError, UnsupportedAlgorithm) as cause:  # TypeError: of the password
             raise OptionError(f"{path} is not a readable private key in PEM form: {cause}") from cause
         if not isinstance(private, ed25519.Ed25519PrivateKey):
             raise OptionError(f"{path} is a key of another kind; an Ed25519 private key is needed")
@@ -104,11 +106,13 @@ class TrustedKeys:
     def of(cls, *pems: bytes) -> TrustedKeys:
         """The given public keys, each in PEM form. Raises OptionError for anything else."""
         ed25519, serialization = _modules()
+        from cryptography.exceptions import UnsupportedAlgorithm
+
         keys = {}
         for pem in pems:
             try:
                 public = serialization.load_pem_public_key(pem)
-            except (ValueError, TypeError) as cause:
+            except (ValueError, TypeError, UnsupportedAlgorithm) as cause:
                 raise OptionError(f"not a public key in PEM form: {cause}") from cause
             if not isinstance(public, ed25519.Ed25519PublicKey):
                 raise OptionError("a public key of another kind; an Ed25519 public key is needed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 import subprocess
@@ -144,3 +145,13 @@ def test_without_cryptography_the_error_names_the_install_command():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | paths
     )
     assert "pip install cryptography" in done.stdout
+
+
+def test_a_key_of_an_algorithm_that_nobody_knows_is_refused(tmp_path):
+    """An Ed25519 key whose algorithm's object identifier is changed by one bit."""
+    lines = SigningKey.generate().public_pem().decode().split("\n")
+    data = bytearray(base64.b64decode(lines[1]))
+    data[data.index(b"\x2b\x65\x70") + 2] ^= 0x40
+    pem = "\n".join([lines[0], base64.b64encode(data).decode(), lines[2], ""]).encode()
+    with pytest.raises(OptionError, match="not a public key"):
+        TrustedKeys.of(pem)
