@@ -47,7 +47,7 @@ def remixed_parts(enhancer: DialogEnhancer, parts: Sequence[Sound]) -> tuple[Sou
 
     path._change, path.step = change, step
     try:
-        mix = np.sum(parts, axis=0, dtype=np.float32)
+        mix = np.asarray(np.sum(parts, axis=0), np.float32)
         out = np.concatenate([enhancer.process(mix), enhancer.flush()])[enhancer.delay_samples :]
     finally:
         del path._change, path.step
