@@ -3,8 +3,8 @@
 Integer networks have one right answer. Where two builds of a library use the same arithmetic, a difference
 is a fault: of a kernel, a compiler, an emulator or the silicon. What must be equal was measured (int8,
 activations with sign): LiteRT's XNNPACK kernels on every processor; those of ONNX Runtime and
-tflite-runtime on every Arm (tflite-runtime: 32 and 64 bits). On x86 these two round otherwise: ONNX Runtime by one
-step in 36 of 98,304 outputs of the deepest network, tflite-runtime by one step in 0.07 %.
+tflite-runtime on every Arm (tflite-runtime: 32 and 64 bits). On x86 these two round otherwise: ONNX Runtime
+by one step in 36 of 98,304 outputs of the deepest network, tflite-runtime by one step in 0.07 %.
 
     agreements(store.results())             # one for every model, preset and library
 """
