@@ -56,15 +56,17 @@ def si_sdr(estimate: Array, truth: Array) -> float:
     return float(10 * np.log10((target @ target + 1e-20) / (np.sum((estimate - target) ** 2) + 1e-20)))
 
 
-def lost_share(kept: np.ndarray, dialog: np.ndarray, rate_hz: int, seconds: float = 1.0) -> float:
+def lost_share(
+    kept: np.ndarray, dialog: np.ndarray, rate_hz: int, seconds: float = 1.0, range_db: float = 20.0
+) -> float:
     """Share of stretches of ``seconds`` with dialog in which ``kept`` is more than 10 dB below ``dialog``.
 
     ``kept`` is the dialog alone after the gains that were estimated from the mix. A stretch has dialog where
-    its energy is within 20 dB of the loudest one's.
+    its energy is within ``range_db`` of the loudest one's.
     """
     length = round(seconds * rate_hz)
     count = min(len(kept), len(dialog)) // length
     energy = np.mean(dialog[: count * length].reshape(count, length).astype(np.float64) ** 2, 1)
     left = np.mean(kept[: count * length].reshape(count, length).astype(np.float64) ** 2, 1)
-    active = energy > 1e-2 * energy.max()
+    active = energy > 10 ** (-range_db / 10) * energy.max()
     return float(np.mean(left[active] < 0.1 * energy[active]))

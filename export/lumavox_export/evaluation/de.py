@@ -90,6 +90,7 @@ class _Mixes:
         self._against_float: dict[str, list[float]] = defaultdict(list)
         self._achieved: dict[str, list[float]] = defaultdict(list)
         self._lost: list[float] = []
+        self._lost_briefly: list[float] = []
 
     def add(self, mix: Mix, snr_db: float, calibration: Sequence[tuple[float, float]]) -> Sound:
         """Measure one mix; returns the stem of the first precision."""
@@ -118,6 +119,7 @@ class _Mixes:
             bins = front_end.expand(masks[first])
             kept = front_end.stft().synthesize_all(front_end.stft().analyze_all(mix.dialog) * bins)
             self._lost.append(lost_share(kept, dialog, front_end.rate_hz))
+            self._lost_briefly.append(lost_share(kept, dialog, front_end.rate_hz, 0.1, 30.0))
         self._compare(mix, stems, snr_db)
         return stems[first]
 
@@ -147,6 +149,7 @@ class _Mixes:
                 for level, v in self._achieved.items()
             },
             "lost_dialog_share": _mean(self._lost, 4),
+            "lost_dialog_share_of_100_ms": _mean(self._lost_briefly, 4),
             "si_sdr_against_float_db": {p: _mean(v, 1) for p, v in self._against_float.items()},
         }
 
