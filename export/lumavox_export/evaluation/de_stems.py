@@ -27,7 +27,7 @@ class StemScore:
 
     kind: str  # of background
     si_sdri_db: float
-    pesq_wb: float  # NaN where PESQ finds no utterance
+    pesq_wb: float  # NaN where PESQ finds no utterance, or is not installed (extra ``scores``)
     estoi: float
     lost_share: float
 
@@ -46,9 +46,11 @@ def score(stem: Sound, mix: Mix) -> StemScore:
 
 
 def pesq_wb(dialog: Sound, stem: Sound) -> float:
-    """Wide-band PESQ (MOS-LQO); NaN where it finds no utterance."""
-    from pesq import PesqError, pesq
-
+    """Wide-band PESQ (MOS-LQO); NaN where it finds no utterance, or is not installed: it needs a C compiler."""
+    try:
+        from pesq import PesqError, pesq
+    except ImportError:
+        return float("nan")
     value = pesq(RATE_HZ, dialog, stem, "wb", on_error=PesqError.RETURN_VALUES)
     return float(value) if value > 0 else float("nan")
 
@@ -68,9 +70,10 @@ def summary(scores: Iterable[StemScore]) -> Mapping[str, object]:
     scores = list(scores)
     kinds = dict.fromkeys(s.kind for s in scores)
     by_kind = {k: round(float(np.mean([s.si_sdri_db for s in scores if s.kind == k])), 2) for k in kinds}
+    pesq = [s.pesq_wb for s in scores if np.isfinite(s.pesq_wb)]
     return {
         "si_sdri_db": by_kind | {"all": round(float(np.mean([s.si_sdri_db for s in scores])), 2)},
-        "pesq_wb": round(float(np.nanmean([s.pesq_wb for s in scores])), 3),
+        **({"pesq_wb": round(float(np.mean(pesq)), 3)} if pesq else {}),
         "estoi": round(float(np.mean([s.estoi for s in scores])), 3),
         "lost_share": round(float(np.mean([s.lost_share for s in scores])), 4),
     }
