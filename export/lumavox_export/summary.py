@@ -86,7 +86,7 @@ def _de(m: dict[str, Any]) -> str:
     )
     knob = (
         "What the levels (3, 6, 9, 12 dB) change the dialog-to-background loudness difference by, "
-        f"in LU: {achieved}. Share of active dialog left more than 10 dB down at 0 dB and above: "
+        f"in LU: {achieved}. Share of seconds of dialog left more than 10 dB down at 0 dB and above: "
         f"{m['lost_dialog_share']:.1%}."
     )
     return f"{title}\n\n{table_of(['mix', *kinds], rows)}\n\n{knob}"
