@@ -54,7 +54,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     compile_.add_argument("--out", type=Path, metavar="DIR", help="copy the compiled files there")
     compile_.add_argument("--write-bundle", type=Path, metavar="DIR", help="a copy of the bundle with them")
     compile_.add_argument("--key", type=Path, help="signing key of that copy; without one it is unsigned")
-    compile_.add_argument("--table", type=Path, metavar="FILE", help="write a table of all (with --all)")
+    compile_.add_argument("--table", type=Path, metavar="FILE", help="write a table of them on all targets")
     compile_.add_argument(
         "--cache", type=Path, metavar="DIR", help="compiled before (default: ~/.cache/lumavox)"
     )
@@ -196,7 +196,7 @@ def _budget_ms(text: str) -> float:
 
 
 def _run_compile(args: argparse.Namespace) -> int:
-    from lumavox.catalog import shipped_bundles
+    from lumavox.catalog import find_bundle, shipped_bundles
     from lumavox.errors import OptionError
 
     compiler = _compiler(args)
@@ -204,7 +204,8 @@ def _run_compile(args: argparse.Namespace) -> int:
         raise OptionError("give models to compile, or --all for every shipped one")
     bundles = [_open(model) for model in (args.models or shipped_bundles())]
     if args.table is not None:
-        return _write_table(bundles, compiler, args.table)
+        paths = [find_bundle(model) for model in (args.models or shipped_bundles())]
+        return _write_table(list(zip(bundles, paths)), compiler, args.table)
     if not args.target and not args.all:
         raise OptionError("give --target NAME (`lumavox-export targets` lists them) or --target all")
     if args.write_bundle is not None and len(bundles) != 1:
@@ -304,14 +305,14 @@ def _write_bundle(bundle: Bundle, outcomes: list[Outcome], args: argparse.Namesp
     print(f"{bundle.id} with {len(outcomes)} compiled networks is in {folder}")
 
 
-def _write_table(bundles: list[Bundle], compiler: Compiler, path: Path) -> int:
+def _write_table(models: list[tuple[Bundle, Path]], compiler: Compiler, path: Path) -> int:
     from .npu.table import targets_table
 
-    text = targets_table(bundles, compiler)
+    text = targets_table(models, compiler)
     partial = path.with_suffix(".partial")
     partial.write_text(text)
     partial.replace(path)
-    print(f"{len(bundles)} models on every target: {path}")
+    print(f"{len(models)} models on every target: {path}")
     return 0
 
 

@@ -7,17 +7,16 @@ beside its bundle). What does not fit is listed with what it needs, and with the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lumavox.bundle import Bundle
 
 from ..errors import TargetError
 from .compiler import Compiler
 from .cost_model import CostModel, plain_network
+from .measured import quality_of
 from .network import Network, networks
 from .presets import Preset
 
@@ -75,7 +74,7 @@ def advise(
                     note = ""
                 else:
                     total, note = _compiled_ms(compiler, network, preset, target)
-                quality, unit = _quality(path, network)
+                quality, unit = quality_of(path, network)
                 candidate = Candidate(
                     bundle.id, network.content, preset.name, total, predict, quality, unit, note
                 )
@@ -137,17 +136,3 @@ def _would_fit(cost: CostModel, network: Network, preset: Preset, budget_ms: flo
         f"{preset.name}: a plain x{network.scale:g} network of {channels} channels and {layers} layers "
         f"({size:,} parameters) would take about {total:.3g} ms"
     )
-
-
-def _quality(bundle: Path, network: Network) -> tuple[float | None, str]:
-    """What was measured of the model: PSNR-Y or SI-SDR improvement, in dB."""
-    path = bundle.parent / "measured.json"
-    try:
-        measured: Any = json.loads(path.read_text())
-        if network.task == "sr":
-            value = measured["stills"][f"{network.content} {network.precision}"]["psnr_y_db"]
-            return float(value), "dB PSNR-Y"
-        value = measured["si_sdr_improvement_db"][network.precision]["+0 dB"]["all"]
-        return float(value), "dB SI-SDR improvement"
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, "not measured"

@@ -1,24 +1,29 @@
 """The table of targets and models for the documents: `targets_table`, Markdown, no cell empty.
 
-One part per model, one row per target. Why something is not known, refused or skipped stands in numbered
-notes below. Networks of a model for several kinds of content have the same operators; the first one is shown.
+One part per model, one row per target, and one more for each further width that the bundle has and the target
+takes. Where a target has no simulator the quality is of the model's own files (`measured`). Why something
+is not known, refused or skipped stands in numbered notes below. Networks of a model for several kinds of
+content have the same operators; the first one is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lumavox.bundle import Bundle
+from lumavox.errors import LumavoxError
 
 from .. import targets
-from ..errors import TargetError, TargetUnavailableError
+from ..errors import TargetUnavailableError
 from ..evaluation import table_of
 from ..progress import progress
 from ..targets.base import Fallback, Target
 from .agreement import Agreement
 from .compiler import Compiler, Outcome
-from .network import Network, networks
+from .measured import quality_of
+from .network import Network, Precision, networks
 from .presets import Preset
 
 _NAMED = 3  # operators on the CPU, in a cell
@@ -31,7 +36,8 @@ by the vendor's simulator or performance model, no hardware; **compiled** only. 
 or one hop of sound, with all tiles and with what the runtime does itself on one thread of that CPU (told
 apart where it is not nothing). "On NPU" is the share of the network's operators that the target executes.
 Quality is PSNR against the float network (pictures) or SI-SDR of the mask against it (sound); in brackets
-that of the integer reference.
+that of the integer reference. Where a target cannot be simulated it is what was measured of the model's own
+files, against the true pictures or dialog.
 """
 
 
@@ -50,57 +56,73 @@ class _Notes:
         return "\n".join(f"{number}. {text}" for number, text in enumerate(self.texts, 1))
 
 
-def targets_table(bundles: Sequence[Bundle], compiler: Compiler) -> str:
-    """Compile every model for every target at every preset, as far as it goes, and tell."""
-    return "\n\n".join([_HEAD.rstrip(), *(_model(bundle, compiler) for bundle in bundles)]) + "\n"
+@dataclass(frozen=True)
+class _Part:
+    """What the rows of one model share."""
+
+    bundle: Path
+    compiler: Compiler
+    presets: Sequence[Preset]
+    notes: _Notes
 
 
-def _model(bundle: Bundle, compiler: Compiler) -> str:
-    found = {precision: networks(bundle, precision)[0] for precision in ("int8", "float32")}  # type: ignore[arg-type]
-    presets, notes = found["int8"].presets(), _Notes()
+def targets_table(models: Sequence[tuple[Bundle, Path]], compiler: Compiler) -> str:
+    """Compile every model for every target at every preset, as far as it goes, and tell.
+
+    ``models``: bundles and where they lie.
+    """
+    return "\n\n".join([_HEAD.rstrip(), *(_model(*model, compiler) for model in models)]) + "\n"
+
+
+def _model(bundle: Bundle, path: Path, compiler: Compiler) -> str:
+    there = {v.precision for v in bundle.variants if v.engine == "tflite" and v.target == "cpu"}
+    found = {precision: networks(bundle, precision)[0] for precision in sorted(there)}
+    presets, notes = next(iter(found.values())).presets(), _Notes()
+    part = _Part(path, compiler, presets, notes)
     rows = [
-        _row(
-            target,
-            found[target.precisions[0] if target.precisions[0] in found else "int8"],
-            presets,
-            compiler,
-            notes,
-        )
+        _row(target, found[precision], part)
         for target in progress(targets.available(), bundle.id)
+        for precision in _shown(target, there)
     ]
     head = ["target", "on NPU", "left to the CPU", *(p.name for p in presets), "quality, dB", "rung"]
     parts = [f"## `{bundle.id}` {bundle.version}", table_of(head, rows), notes.lines()]
     return "\n\n".join(part for part in parts if part)
 
 
-def _row(
-    target: Target, network: Network, presets: Sequence[Preset], compiler: Compiler, notes: _Notes
-) -> list[str]:
+def _shown(target: Target, there: Set[str]) -> list[Precision]:
+    """The target's first precision of those that are there, and further integer ones."""
+    taken = [precision for precision in target.precisions if precision in there]
+    return taken[:1] + [precision for precision in taken[1:] if precision != "float32"]
+
+
+def _row(target: Target, network: Network, part: _Part) -> list[str]:
+    notes, presets = part.notes, part.presets
+    name = target.name if network.precision == target.precisions[0] else f"{target.name} {network.precision}"
     outcomes: list[Outcome] = []
     cells = []
     for preset in presets:
         try:
-            outcome = compiler.compile(network, preset, target.name)
+            outcome = part.compiler.compile(network, preset, target.name)
         except TargetUnavailableError as reason:
             mark = f"not here {notes.mark(str(reason))}"
-            return [target.name, *[mark] * (len(presets) + 4)]
-        except TargetError as reason:
+            return [name, *[mark] * (len(presets) + 4)]
+        except LumavoxError as reason:  # one target's trouble is a cell, not the end of the table
             cells.append(f"refused {notes.mark(' '.join(str(reason).split()))}")
             continue
         outcomes.append(outcome)
         cells.append(_cell(outcome, network, notes))
     if not outcomes:
-        return [target.name, cells[0], cells[0], *cells, cells[0], cells[0]]
+        return [name, cells[0], cells[0], *cells, cells[0], cells[0]]
     first = outcomes[0].record
     share = first.compiled.on_npu / (first.compiled.operators + len(outcomes[0].network.tail))
     left = _left(first.compiled.fallbacks, notes)
     left += [f"{type(op).__name__} (by the runtime)" for op in outcomes[0].network.tail]
     return [
-        target.name,
+        name,
         "none, a CPU" if first.compiled.rung == "measured" else f"{share:.0%}",
         ", ".join(left) or "nothing",
         *cells,
-        _quality(compiler, network, target, notes),
+        _quality(target, network, part),
         first.compiled.rung,
     ]
 
@@ -136,13 +158,15 @@ def _cell(outcome: Outcome, network: Network, notes: _Notes) -> str:
     return ", ".join(parts).replace(", (", " (")
 
 
-def _quality(compiler: Compiler, network: Network, target: Target, notes: _Notes) -> str:
+def _quality(target: Target, network: Network, part: _Part) -> str:
+    notes = part.notes
     try:
-        found: Agreement | str = compiler.agreement(network, target.name)
-    except TargetError as reason:
+        found: Agreement | str = part.compiler.agreement(network, target.name)
+    except LumavoxError as reason:
         found = " ".join(str(reason).split())
     if isinstance(found, str):
-        return f"not known {notes.mark(found)}"
+        value, unit = quality_of(part.bundle, network)
+        return f"{unit if value is None else f'{value:.2f} {unit}'} {notes.mark(found)}"
     if found.quality_db is None:
         return f"not known {notes.mark('the bundle has no float network to compare with')}"
     if found.reference_db is None:

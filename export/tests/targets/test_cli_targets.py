@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from graphs import picture_graph, plan_for, random_feeds
 from lumavox.bundle import Bundle, Provenance
 from lumavox.bundle_writer import write_bundle
+from lumavox.errors import EngineError
 from lumavox.session import Session
 from lumavox.signing import SigningKey, TrustedKeys
 from lumavox_export.cli import main
@@ -145,11 +147,33 @@ def compiler(tmp_path: Path) -> Compiler:
 
 def test_the_table_has_no_cell_without_a_reason(bundle, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("lumavox_export.npu.presets.for_scale", lambda scale: (Preset("40x24", 24, 40),))
-    text = targets_table([Bundle.open(bundle, allow_unsigned=True)], compiler(tmp_path))
+    text = targets_table([(Bundle.open(bundle, allow_unsigned=True), bundle)], compiler(tmp_path))
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) > 6
     assert all(cell.strip() for row in rows for cell in row.strip("|").split("|"))
     assert "not here [1]" in text and "\n1. " in text
+
+
+def test_a_family_in_trouble_is_a_cell_of_the_table_and_measured_quality_fills_in(
+    bundle, tmp_path, monkeypatch
+) -> None:
+    """cpu-ort raises what it should not, cpu-litert has no simulator."""
+    monkeypatch.setattr("lumavox_export.npu.presets.for_scale", lambda scale: (Preset("40x24", 24, 40),))
+    plain = Compiler.compile
+
+    def troubled(self, network, preset, target):  # type: ignore[no-untyped-def]
+        if target == "cpu-ort":
+            raise EngineError("the engine\nfell over")
+        return plain(self, network, preset, target)
+
+    monkeypatch.setattr(Compiler, "compile", troubled)
+    monkeypatch.setattr(Compiler, "agreement", lambda self, network, target: "no simulator")
+    measured = {"stills": {"any int8": {"psnr_y_db": 35.5}}}
+    (bundle.parent / "measured.json").write_text(json.dumps(measured))
+    text = targets_table([(Bundle.open(bundle, allow_unsigned=True), bundle)], compiler(tmp_path))
+    (bundle.parent / "measured.json").unlink()
+    assert "| cpu-ort | refused [" in text and "the engine fell over" in text
+    assert "35.50 dB PSNR-Y [" in text and "no simulator" in text
 
 
 def test_advice_ranks_what_fits_and_says_what_would(bundle, tmp_path, monkeypatch) -> None:
