@@ -50,7 +50,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     compile_.add_argument("--target", action="append", default=[], metavar="NAME", help="or all")
     compile_.add_argument("--preset", action="append", default=[], help="default: all that fit the model")
     compile_.add_argument("--content", help="clean, streamed or any (default: every one of the model)")
-    compile_.add_argument("--precision", help="int8, w8a16 or float32 (default: the target's first)")
+    compile_.add_argument("--precision", help="int8, w8a16, float16 or float32 (default: the target's first)")
     compile_.add_argument("--out", type=Path, metavar="DIR", help="copy the compiled files there")
     compile_.add_argument("--write-bundle", type=Path, metavar="DIR", help="a copy of the bundle with them")
     compile_.add_argument("--key", type=Path, help="signing key of that copy; without one it is unsigned")

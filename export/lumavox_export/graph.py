@@ -225,7 +225,22 @@ class Reshape:
         return (self.x,)
 
 
-Op: TypeAlias = Conv2D | TransposeConv2D | Constant | Add | Mul | Concat | Sigmoid | DepthToSpace | Reshape
+@dataclass(frozen=True)
+class Requantize:
+    """The same real values on the scale and in the width of another tensor. Families do not draw it; mixed
+    precision does (`precision`)."""
+
+    x: str
+    output: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.x,)
+
+
+Op: TypeAlias = (
+    Conv2D | TransposeConv2D | Constant | Add | Mul | Concat | Sigmoid | DepthToSpace | Reshape | Requantize
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,10 @@ class TensorQuant:
 
 @dataclass(frozen=True)
 class QuantPlan:
-    """``tensors`` by tensor name; ``weights``: by a convolution's output name, one scale per channel."""
+    """``tensors`` by tensor name; ``weights``: by a convolution's output name, one scale per channel.
+
+    Of mixed precision, "int8" is that of inputs and outputs, and some ``tensors`` are int16.
+    """
 
     precision: Precision
     tensors: Mapping[str, TensorQuant]
@@ -99,5 +102,5 @@ def weights_of(op: Conv2D, plan: QuantPlan) -> tuple[NDArray[np.int8], NDArray[n
     """Quantized weight (as ``op.weight``) and bias ``(outputs,)`` of a convolution."""
     scales = np.asarray(plan.weights[op.output], np.float64)
     bias = np.rint(op.bias / (plan.tensors[op.x].scale * scales))
-    limit = 2**31 - 1 if plan.precision == "int8" else 2**47 - 1
+    limit = 2**31 - 1 if plan.tensors[op.x].dtype == "int8" else 2**47 - 1
     return weight_of(op, plan), np.clip(bias, -limit, limit).astype(np.int64)

@@ -21,7 +21,19 @@ from numpy.typing import NDArray
 from lumavox.errors import InputError, OptionError
 
 from . import fixed_point as fx
-from .graph import Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Mul, Op, Reshape, TransposeConv2D
+from .graph import (
+    Add,
+    Concat,
+    Constant,
+    Conv2D,
+    DepthToSpace,
+    Graph,
+    Mul,
+    Op,
+    Requantize,
+    Reshape,
+    TransposeConv2D,
+)
 from .quant_plan import LIMITS, QuantPlan, TensorQuant, weight_of, weights_of
 
 Array: TypeAlias = NDArray[Any]
@@ -87,6 +99,8 @@ def _float_op(op: Op, xs: list[Array]) -> Array:
         return _cells(xs[0], op.weight)
     if isinstance(op, Constant):
         return op.value.astype(np.float32)
+    if isinstance(op, Requantize):
+        return xs[0]
     if isinstance(op, Add):
         return xs[0] + xs[1]
     if isinstance(op, Mul):
@@ -112,6 +126,9 @@ def _int_op(op: Op, plan: QuantPlan, xs: list[Array]) -> Array:
         y = rescale(acc.astype(np.int64), *fx.quantize_multiplier(real)) + out.zero_point
         return _saturated(y, out)
     values = [x.astype(np.int64) - quant.zero_point for x, quant in zip(xs, ins)]
+    if isinstance(op, Requantize):
+        real = fx.quantize_multiplier(np.float64(ins[0].scale) / out.scale)
+        return _saturated(fx.rescale(values[0], *real) + out.zero_point, out)
     if isinstance(op, Add):
         return _saturated(_int_add(values, ins, out), out)
     if isinstance(op, Mul):

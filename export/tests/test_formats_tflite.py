@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -12,6 +14,8 @@ from lumavox.errors import OptionError
 from lumavox_export import formats
 from lumavox_export.engines import open_tflite
 from lumavox_export.errors import GraphError
+from lumavox_export.formats import tflite
+from lumavox_export.graph import Conv2D
 from lumavox_export.reference import run_float, run_int
 
 TFLITE = formats.get("tflite")
@@ -122,3 +126,30 @@ def test_every_format_found_offers_what_a_format_must(name):
     assert form.SUFFIX.startswith(".")
     assert {"float32", "int8"} <= set(form.PRECISIONS)
     assert sum(form.operators(form.write(GRAPHS["picture"])).values()) >= 4
+
+
+def test_float16_weights_halve_the_file_and_cost_their_rounding_only():
+    """Oracle: LiteRT on the float32 file of the network with its weights rounded to float16."""
+    graph = picture_graph(channels=24)
+    rounded = dataclasses.replace(
+        graph,
+        ops=tuple(
+            dataclasses.replace(op, weight=half(op.weight), bias=half(op.bias))
+            if isinstance(op, Conv2D)
+            else op
+            for op in graph.ops
+        ),
+    )
+    data, full = tflite.write_float16(graph), tflite.write(graph)
+    assert len(data) < 0.65 * len(full)
+    assert tflite.operators(data)["DEQUANTIZE"] == 6
+    feeds = random_feeds(graph, np.random.default_rng(2), (12, 16))
+    found, wanted = (
+        open_tflite(data)(feeds)["enlarged"],
+        open_tflite(tflite.write(rounded))(feeds)["enlarged"],
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def half(values):
+    return values.astype(np.float16).astype(np.float32)

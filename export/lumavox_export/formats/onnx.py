@@ -29,6 +29,7 @@ from ..graph import (
     Graph,
     Op,
     Port,
+    Requantize,
     Reshape,
     Sigmoid,
     TransposeConv2D,
@@ -194,6 +195,8 @@ class _Writer:
             held = value.astype(np.float32) if quant is None else self.stored(quant.quantize(value))
             self.initializer(op.output, held)
             return
+        if isinstance(op, Requantize):
+            raise GraphError(f"Requantize {op.output!r}: ONNX files have one precision; write it as TFLite")
         inputs = [self.real(name) for name in op.inputs]
         output = op.output if self.plan is None else f"{op.output}/out"
         if isinstance(op, Conv2D):

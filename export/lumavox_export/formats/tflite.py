@@ -17,8 +17,21 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from ..errors import GraphError
-from ..graph import ANY, Add, Concat, Constant, Conv2D, DepthToSpace, Graph, Mul, Op, Reshape, TransposeConv2D
-from ..quant_plan import QuantPlan, TensorQuant, activation_dtype, weight_of, weights_of
+from ..graph import (
+    ANY,
+    Add,
+    Concat,
+    Constant,
+    Conv2D,
+    DepthToSpace,
+    Graph,
+    Mul,
+    Op,
+    Requantize,
+    Reshape,
+    TransposeConv2D,
+)
+from ..quant_plan import QuantPlan, TensorQuant, weight_of, weights_of
 
 ENGINE, SUFFIX, LAYOUT = "tflite", ".tflite", "NHWC"
 PRECISIONS: tuple[str, ...] = ("float32", "int8", "w8a16")
@@ -26,6 +39,7 @@ PRECISIONS: tuple[str, ...] = ("float32", "int8", "w8a16")
 _Code = schema.BuiltinOperator
 _TYPES = {
     "float32": schema.TensorType.FLOAT32,
+    "float16": schema.TensorType.FLOAT16,
     "int8": schema.TensorType.INT8,
     "int16": schema.TensorType.INT16,
     "int32": schema.TensorType.INT32,
@@ -40,6 +54,7 @@ _VERSIONS = {
     _Code.ADD: {"float32": 1, "int8": 2, "int16": 3},
     _Code.MUL: {"float32": 1, "int8": 2, "int16": 4},
     _Code.CONCATENATION: {"float32": 1, "int8": 2, "int16": 3},
+    _Code.QUANTIZE: {"int8": 1, "int16": 2},
     _Code.LOGISTIC: {"float32": 1, "int8": 2, "int16": 3},
     # Version 2 would be right for int8, but the reference kernels are registered as 1 and know it too.
     _Code.DEPTH_TO_SPACE: {"float32": 1, "int8": 1},
@@ -51,6 +66,17 @@ _Scales: TypeAlias = tuple[list[float], list[int], int]  # scales, zero points, 
 def write(graph: Graph, plan: QuantPlan | None = None) -> bytes:
     """The model file; float32 without a ``plan``. Raises `GraphError` for an operator without a kernel."""
     writer = _Writer(graph, plan)
+    for port in graph.inputs:
+        writer.activation(port.name)
+    for op in graph.ops:
+        writer.operator(op)
+    return writer.packed()
+
+
+def write_float16(graph: Graph) -> bytes:
+    """A float32 file whose weights are stored in 16 bits, with a DEQUANTIZE each: half the size, and the form
+    in which GPU delegates compute in float16. Bundles ship none: CPUs gain nothing from it."""
+    writer = _HalfWriter(graph, None)
     for port in graph.inputs:
         writer.activation(port.name)
     for op in graph.ops:
@@ -87,9 +113,8 @@ class _Writer:
 
     def __init__(self, graph: Graph, plan: QuantPlan | None) -> None:
         self.graph, self.plan = graph, plan
-        self.dtype = "float32" if plan is None else activation_dtype(plan.precision)
         self.index: dict[str, int] = {}
-        self.codes: dict[int, int] = {}
+        self.codes: dict[tuple[int, int], int] = {}  # operator and version to its place in the file
         self.model = schema.ModelT()
         self.model.version, self.model.description = 3, "lumavox"
         self.model.buffers = [_Buffer()]  # by convention the first is empty: tensors without content
@@ -99,7 +124,10 @@ class _Writer:
 
     def activation(self, name: str) -> None:
         quant = None if self.plan is None else self.plan.tensors[name]
-        self.tensor(name, self.graph.shapes[name], self.dtype, _per_tensor(quant))
+        self.tensor(name, self.graph.shapes[name], self.dtype(name), _per_tensor(quant))
+
+    def dtype(self, name: str) -> str:
+        return "float32" if self.plan is None else self.plan.tensors[name].dtype
 
     def constant(self, name: str, value: NDArray[Any], scales: _Scales | None) -> None:
         self.tensor(name, value.shape, str(value.dtype), scales)
@@ -153,7 +181,7 @@ class _Writer:
         scales = bias_scales = None
         if self.plan is not None:
             weight, bias = weights_of(op, self.plan)
-            bias = bias.astype(np.int32 if self.plan.precision == "int8" else np.int64)
+            bias = bias.astype(np.int32 if self.dtype(op.x) == "int8" else np.int64)
             per_channel, zeros = list(self.plan.weights[op.output]), [0] * len(bias)
             scales = per_channel, zeros, axis
             bias_scales = [self.plan.tensors[op.x].scale * s for s in per_channel], zeros, 0
@@ -176,18 +204,24 @@ class _Writer:
         return names
 
     def opcode(self, code: int, op: Op) -> int:
-        if self.dtype not in _VERSIONS[code]:
+        dtype = self.dtype(op.output)
+        if dtype not in _VERSIONS[code]:
             raise GraphError(
-                f"TFLite has no CPU kernel for {type(op).__name__} {op.output!r} with {self.dtype} "
+                f"TFLite has no CPU kernel for {type(op).__name__} {op.output!r} with {dtype} "
                 "activations; use precision int8 or float32"
             )
-        if code not in self.codes:
+        return self.entry(code, _VERSIONS[code][dtype])
+
+    def entry(self, code: int, version: int) -> int:
+        """The place of an operator and version in the file's list."""
+        key = code, version
+        if key not in self.codes:
             entry = schema.OperatorCodeT()
-            entry.builtinCode, entry.version = code, _VERSIONS[code][self.dtype]
+            entry.builtinCode, entry.version = key
             entry.deprecatedBuiltinCode = min(code, 127)
-            self.codes[code] = len(self.codes)
+            self.codes[key] = len(self.codes)
             self.model.operatorCodes = [*(self.model.operatorCodes or []), entry]
-        return self.codes[code]
+        return self.codes[key]
 
     def packed(self) -> bytes:
         signature = schema.SignatureDefT()
@@ -201,6 +235,23 @@ class _Writer:
         builder = flatbuffers.Builder(1 << 16)
         builder.Finish(self.model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
+
+
+class _HalfWriter(_Writer):
+    """Constants of more than one value in float16."""
+
+    def constant(self, name: str, value: NDArray[Any], scales: _Scales | None) -> None:
+        if value.dtype != np.float32 or value.size < 2:
+            super().constant(name, value, scales)
+            return
+        super().constant(f"{name}/float16", value.astype(np.float16), None)
+        self.tensor(name, value.shape, "float32", None)
+        node = schema.OperatorT()
+        node.opcodeIndex = self.entry(_Code.DEQUANTIZE, 3)  # the first that reads float16
+        node.inputs, node.outputs = [self.index[f"{name}/float16"]], [self.index[name]]
+        node.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+        node.builtinOptions = schema.DequantizeOptionsT()
+        self.subgraph.operators.append(node)
 
 
 def _per_tensor(quant: TensorQuant | None) -> _Scales | None:
@@ -252,4 +303,6 @@ def _options(op: Op) -> tuple[int, int, Any]:
         options = schema.DepthToSpaceOptionsT()
         options.blockSize = op.block
         return _Code.DEPTH_TO_SPACE, kinds.DepthToSpaceOptions, options
+    if isinstance(op, Requantize):
+        return _Code.QUANTIZE, kinds.QuantizeOptions, schema.QuantizeOptionsT()
     return _Code.LOGISTIC, kinds.NONE, None

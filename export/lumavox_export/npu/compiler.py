@@ -163,7 +163,8 @@ class Compiler:
             {
                 "lumavox": __version__,
                 "network": network.digest,
-                "graph": [f"{type(op).__name__} {op.output}" for op in network.graph.ops],
+                "graph": [f"{type(op).__name__} {op.output}" for op in network.graph.ops]
+                + ["float16"] * network.half,
                 "target": {"class": type(target).__name__, **_settings(target)},
                 "family": _code_of(family),
                 "tool": [here.tool, here.version],

@@ -22,7 +22,7 @@ from .network import Network
 if TYPE_CHECKING:
     from ..targets.base import Limits, Rules, Target
 
-_BYTES = {"float32": 4, "w8a16": 2, "int8": 1}
+_BYTES = {"float32": 4, "float16": 2, "w8a16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,14 @@ from lumavox.bundle import Bundle, Variant
 from lumavox.errors import OptionError
 
 from .. import formats
+from ..formats.tflite import write_float16
 from ..graph import ANY, Graph, Op, Port, State
 from ..quant_plan import QuantPlan
 from . import presets
 from .presets import Preset
 from .tflite_reader import read
 
-Precision = Literal["int8", "w8a16", "float32"]
+Precision = Literal["int8", "w8a16", "float32", "float16"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +50,13 @@ class Network:
     float_graph: Graph | None = None  # the same network in float32, where the bundle has it
     tail: tuple[Op, ...] = ()
     rewrites: tuple[str, ...] = ()  # that were applied, by name
+    half: bool = False  # a float network whose weights are written as float16
 
     @property
     def precision(self) -> Precision:
-        return "float32" if self.plan is None else self.plan.precision
+        if self.plan is None:
+            return "float16" if self.half else "float32"
+        return self.plan.precision
 
     @property
     def static(self) -> bool:
@@ -70,6 +74,8 @@ class Network:
 
     def tflite(self) -> bytes:
         """``graph`` as a ``.tflite`` file."""
+        if self.half:
+            return write_float16(self.graph)
         return formats.get("tflite").write(self.graph, self.plan)
 
     def onnx(self) -> bytes:
@@ -78,9 +84,13 @@ class Network:
 
 
 def networks(bundle: Bundle, precision: Precision = "int8") -> tuple[Network, ...]:
-    """The networks of a bundle in one precision, one per content. Raises `OptionError` if it has none."""
+    """The networks of a bundle in one precision, one per content. Raises `OptionError` if it has none.
+
+    float16 is made of the float32 ones.
+    """
+    half = precision == "float16"
     readable = [v for v in bundle.variants if v.engine == "tflite" and v.target == "cpu"]
-    chosen = [v for v in readable if v.precision == precision]
+    chosen = [v for v in readable if v.precision == ("float32" if half else precision)]
     if not chosen:
         raise OptionError.unknown("precision", precision, {v.precision for v in readable}, bundle.id)
     floats = {v.content: v for v in readable if v.precision == "float32"}
@@ -103,6 +113,7 @@ def networks(bundle: Bundle, precision: Precision = "int8") -> tuple[Network, ..
                 golden=_golden(bundle, variant),
                 front_end=bundle.front_end,
                 float_graph=None if twin is None else read(bundle.read(twin.file), _states(twin))[0],
+                half=half,
             )
         )
     return tuple(found)

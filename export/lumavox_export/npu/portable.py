@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GraphError
-from ..graph import Concat, Constant, Conv2D, DepthToSpace, Graph, Op, Reshape, TransposeConv2D
+from ..graph import Concat, Constant, Conv2D, DepthToSpace, Graph, Op, Requantize, Reshape, TransposeConv2D
 from ..quant_plan import QuantPlan, weights_of
 
 
@@ -57,6 +57,6 @@ def _op(graph: Graph, op: Op, plan: QuantPlan | None, arrays: dict[str, NDArray[
         entry["axis"] = op.axis
     elif isinstance(op, DepthToSpace):
         entry["block"] = op.block
-    elif isinstance(op, (Reshape, TransposeConv2D)):
-        raise GraphError(f"{type(op).__name__} {op.output!r} has no portable form; rewrites draw it")
+    elif isinstance(op, (Reshape, Requantize, TransposeConv2D)):
+        raise GraphError(f"{type(op).__name__} {op.output!r} has no portable form; families do not draw it")
     return entry

@@ -75,8 +75,8 @@ def targets_table(models: Sequence[tuple[Bundle, Path]], compiler: Compiler) -> 
 
 
 def _model(bundle: Bundle, path: Path, compiler: Compiler) -> str:
-    there = {v.precision for v in bundle.variants if v.engine == "tflite" and v.target == "cpu"}
-    found = {precision: networks(bundle, precision)[0] for precision in sorted(there)}
+    there: set[Precision] = {v.precision for v in bundle.variants if v.engine == "tflite" and v.target == "cpu"}
+    found = {precision: networks(bundle, precision)[0] for precision in there}
     presets, notes = next(iter(found.values())).presets(), _Notes()
     part = _Part(path, compiler, presets, notes)
     rows = [
@@ -89,7 +89,7 @@ def _model(bundle: Bundle, path: Path, compiler: Compiler) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _shown(target: Target, there: Set[str]) -> list[Precision]:
+def _shown(target: Target, there: Set[Precision]) -> list[Precision]:
     """The target's first precision of those that are there, and further integer ones."""
     taken = [precision for precision in target.precisions if precision in there]
     return taken[:1] + [precision for precision in taken[1:] if precision != "float32"]

@@ -28,6 +28,7 @@ from ..graph import (
     Mul,
     Op,
     Port,
+    Requantize,
     Reshape,
     Sigmoid,
     State,
@@ -121,6 +122,8 @@ class _Reader:
             self.ops.append(Concat(tuple(inputs), output, int(options.axis) % 4))
         elif kind == "LOGISTIC":
             self.ops.append(Sigmoid(inputs[0], output))
+        elif kind == "QUANTIZE":
+            self.ops.append(Requantize(inputs[0], output))
         elif kind == "DEPTH_TO_SPACE":
             self.ops.append(DepthToSpace(inputs[0], output, int(options.blockSize)))
         else:

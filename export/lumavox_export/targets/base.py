@@ -54,7 +54,8 @@ class Rules:
     """What a target takes, as data for the linter.
 
     ``operators``: kinds as `npu.lint.kind_of` names them ("Conv2D", "DepthwiseConv2D", "TransposeConv2D",
-    "Constant", "Add", "Mul", "Concat", "Sigmoid", "DepthToSpace", "Reshape"); an absent one is not supported.
+    "Constant", "Add", "Mul", "Concat", "Sigmoid", "DepthToSpace", "Reshape", "Requantize"); an absent one is
+    not supported.
     ``rewrites``: names in `npu.rewrites` that help, the best first.
     """
 

@@ -20,6 +20,7 @@ from .base import Availability, Compiled, Feeds, Job, Limits, Outputs, Rules, Ta
 _RUNS = 7
 _KINDS = ("Conv2D", "DepthwiseConv2D", "TransposeConv2D", "Constant", "Add", "Mul", "Concat", "Sigmoid")
 _ANY = {kind: Limits() for kind in (*_KINDS, "DepthToSpace")}
+_TFLITE = Rules(_ANY | {kind: Limits() for kind in ("Reshape", "Requantize")})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,8 @@ TARGETS: tuple[Cpu, ...] = (
         name="cpu-litert",
         description="LiteRT with XNNPACK, one thread of this CPU",
         format="tflite",
-        precisions=("int8", "float32"),
-        rules=Rules(_ANY | {"Reshape": Limits()}),
+        precisions=("int8", "w8a16", "float32", "float16"),
+        rules=_TFLITE,
         distribution="ai-edge-litert",
         open=open_tflite,
     ),
@@ -55,7 +56,7 @@ TARGETS: tuple[Cpu, ...] = (
         description="tflite-runtime 2.14, one thread of this CPU",
         format="tflite",
         precisions=("int8", "float32"),
-        rules=Rules(_ANY | {"Reshape": Limits()}),
+        rules=_TFLITE,
         environment="tflite-runtime",
         distribution="tflite-runtime",
     ),

@@ -54,6 +54,7 @@ def _rules(*, newer: bool, sram_kib: int | None) -> Rules:
             "Concat": Limits(),
             "Sigmoid": Limits(),
             "Reshape": Limits(),
+            "Requantize": Limits(),
         },
         sram_kib=sram_kib,
         tiles=True,

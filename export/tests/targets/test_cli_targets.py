@@ -79,6 +79,16 @@ def test_a_compiled_network_becomes_a_variant_of_a_signed_copy(bundle, options, 
         assert session.variant.target == "cpu"
 
 
+def test_float16_is_written_from_the_float32_network_and_is_half_its_size(bundle, options, tmp_path) -> None:
+    words = ["compile", str(bundle), "--target", "cpu-litert", "--out", str(tmp_path / "out"), *options]
+    sizes = {}
+    for precision in ("float32", "float16"):
+        assert main([*words, "--precision", precision]) == 0
+        folder = tmp_path / "out" / "sr/tiny/cpu-litert" / f"any-{precision}-40x24"
+        sizes[precision] = (folder / "model.tflite").stat().st_size
+    assert sizes["float16"] < 0.75 * sizes["float32"]
+
+
 def test_a_second_run_comes_from_the_cache_and_files_are_copied_out(
     bundle, options, tmp_path, capsys
 ) -> None:
