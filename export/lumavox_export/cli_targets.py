@@ -6,6 +6,7 @@ lumavox-export lint MODEL --target NAME              which layer breaks which ru
 lumavox-export compile MODEL --target NAME|all …     compile; --write-bundle DIR puts it into a copy
 lumavox-export compile --all --table docs/targets.md every shipped model for every target, as a table
 
+lumavox-export mixed MODEL --target NAME --budget 0.25       16 bits where they are worth it (`cli_mixed`)
 lumavox-export advise MODEL… --target NAME --budget 16.6ms   what fits, best quality first
 
 MODEL is an id (sr/base-x2) or the path of a bundle; it is never changed.
@@ -18,6 +19,8 @@ import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from . import cli_mixed
 
 if TYPE_CHECKING:
     from lumavox.bundle import Bundle
@@ -55,11 +58,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     compile_.add_argument("--write-bundle", type=Path, metavar="DIR", help="a copy of the bundle with them")
     compile_.add_argument("--key", type=Path, help="signing key of that copy; without one it is unsigned")
     compile_.add_argument("--table", type=Path, metavar="FILE", help="write a table of them on all targets")
-    compile_.add_argument(
-        "--cache", type=Path, metavar="DIR", help="compiled before (default: ~/.cache/lumavox)"
-    )
-    compile_.add_argument("--timeout", type=float, default=600.0, metavar="S", help="of each call of a tool")
-    _add_environments(compile_)
     compile_.set_defaults(run=_run_compile)
 
     advise = commands.add_parser("advise", help="which model and size fits a time budget on a target")
@@ -70,12 +68,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     advise.add_argument("--budget", required=True, help="of one picture or hop: 16.6ms, or 60fps")
     advise.add_argument("--preset", action="append", default=[], help="default: all that fit the models")
     advise.add_argument("--predict", action="store_true", help="by the cost model, nothing is compiled")
-    advise.add_argument(
-        "--cache", type=Path, metavar="DIR", help="compiled before (default: ~/.cache/lumavox)"
-    )
-    advise.add_argument("--timeout", type=float, default=600.0, metavar="S", help="of each call of a tool")
-    _add_environments(advise)
     advise.set_defaults(run=_run_advise)
+    for command in (compile_, advise, cli_mixed.add(commands)):
+        command.add_argument(
+            "--cache", type=Path, metavar="DIR", help="compiled before (default: ~/.cache/lumavox)"
+        )
+        command.add_argument("--timeout", type=float, default=600.0, metavar="S", help="of each tool call")
+        _add_environments(command)
 
 
 def _add_environments(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +130,8 @@ def _run_lint(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _compiler(args: argparse.Namespace) -> Compiler:
+def make_compiler(args: argparse.Namespace) -> Compiler:
+    """The compiler that ``--cache``, ``--environments`` and ``--timeout`` ask for."""
     from .npu.cache import Cache
     from .npu.compiler import Compiler
     from .npu.environments import default_folder
@@ -152,7 +152,7 @@ def _run_advise(args: argparse.Namespace) -> int:
     models = [(_open(path), path) for path in paths]
     advice = advise(
         models,
-        _compiler(args),
+        make_compiler(args),
         _names([args.target])[0],
         _budget_ms(args.budget),
         presets=args.preset,
@@ -199,7 +199,7 @@ def _run_compile(args: argparse.Namespace) -> int:
     from lumavox.catalog import find_bundle, shipped_bundles
     from lumavox.errors import OptionError
 
-    compiler = _compiler(args)
+    compiler = make_compiler(args)
     if args.all == bool(args.models):
         raise OptionError("give models to compile, or --all for every shipped one")
     bundles = [_open(model) for model in (args.models or shipped_bundles())]
@@ -215,7 +215,7 @@ def _run_compile(args: argparse.Namespace) -> int:
         outcomes, wrong = _compile(bundle, compiler, args)
         failed += wrong
         for outcome in outcomes if args.out is not None else ():
-            _copy(outcome, args.out)
+            copy(outcome, args.out)
         if args.write_bundle is not None and not wrong:
             _write_bundle(bundle, outcomes, args)
     return 2 if failed else 0
@@ -285,7 +285,8 @@ def summary(outcome: Outcome) -> str:
     return "; ".join(parts)
 
 
-def _copy(outcome: Outcome, out: Path) -> None:
+def copy(outcome: Outcome, out: Path) -> None:
+    """What was compiled into a folder below ``out``, as a whole."""
     record = outcome.record
     place = out / record.model / record.target / f"{record.content}-{record.precision}-{record.preset}"
     partial = place.with_name(f".{place.name}.partial")

@@ -4,9 +4,9 @@
     chosen = choose(graph, plan, calls, budget=0.25)       # at most a quarter of the MACs with 16 bits
     wide_graph, wide_plan = widened(graph, plan, chosen.operators)
 
-Inputs and outputs stay int8, weights too. An operator is wide or not: a wide one reads and writes int16 (TFLite's
-16x8 kernels), a `Requantize` stands where the width changes. A tensor gains by 16 bits only if the operator
-that makes it and one that reads it are both wide, so these are what is chosen.
+Inputs and outputs stay int8, weights too. An operator is wide or not: a wide one reads and writes int16
+(TFLite's 16x8 kernels), a `Requantize` stands where the width changes. A tensor gains by 16 bits only if the
+operator that makes it and one that reads it are both wide, so these are what is chosen.
 
 Error is measured with the integer reference against the same network with 16 bits wherever they are possible:
 what 8 bits of activations cost, and nothing else. It is PSNR for pictures, SI-SDR for sound (with ``calls``

@@ -75,7 +75,8 @@ def targets_table(models: Sequence[tuple[Bundle, Path]], compiler: Compiler) -> 
 
 
 def _model(bundle: Bundle, path: Path, compiler: Compiler) -> str:
-    there: set[Precision] = {v.precision for v in bundle.variants if v.engine == "tflite" and v.target == "cpu"}
+    own = [v for v in bundle.variants if v.engine == "tflite" and v.target == "cpu"]
+    there: set[Precision] = {v.precision for v in own}
     found = {precision: networks(bundle, precision)[0] for precision in there}
     presets, notes = next(iter(found.values())).presets(), _Notes()
     part = _Part(path, compiler, presets, notes)

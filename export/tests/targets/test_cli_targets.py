@@ -89,6 +89,25 @@ def test_float16_is_written_from_the_float32_network_and_is_half_its_size(bundle
     assert sizes["float16"] < 0.75 * sizes["float32"]
 
 
+def test_mixed_precision_tells_gain_time_and_quality_and_leaves_the_model_alone(
+    bundle, options, tmp_path, capsys
+) -> None:
+    before = contents(bundle)
+    words = ["mixed", str(bundle), *options, "--out", str(tmp_path / "out"), "--target"]
+    assert main([*words, "cpu-litert", "--budget", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "| tensor | gain, dB | of MACs |" in said and "| mixed | 40x24 |" in said
+    narrow, mixed = (
+        len((tmp_path / "out" / name / "sr/tiny/cpu-litert/any-int8-40x24/model.tflite").read_bytes())
+        for name in ("int8", "mixed")
+    )
+    assert mixed > narrow and contents(bundle) == before
+    assert main([*words, "cpu-litert", "--budget", "2"]) == 2
+    assert "share of MACs in 16 bits is 0 to 1" in capsys.readouterr().err
+    assert main([*words, "cpu-ort"]) == 2
+    assert "cpu-ort takes onnx, which has one width; try cpu-litert" in capsys.readouterr().err
+
+
 def test_a_second_run_comes_from_the_cache_and_files_are_copied_out(
     bundle, options, tmp_path, capsys
 ) -> None:
