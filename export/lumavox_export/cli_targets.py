@@ -5,6 +5,7 @@ lumavox-export environment NAME                      make an isolated environmen
 lumavox-export lint MODEL --target NAME              which layer breaks which rule, and what would help
 lumavox-export compile MODEL --target NAME|all …     compile; --write-bundle DIR puts it into a copy
 lumavox-export compile --all --table docs/targets.md every shipped model for every target, as a table
+                                                     (--cached: of what is compiled already, in seconds)
 
 lumavox-export mixed MODEL --target NAME --budget 0.25       16 bits where they are worth it (`cli_mixed`)
 lumavox-export advise MODEL… --target NAME --budget 16.6ms   what fits, best quality first
@@ -58,6 +59,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     compile_.add_argument("--write-bundle", type=Path, metavar="DIR", help="a copy of the bundle with them")
     compile_.add_argument("--key", type=Path, help="signing key of that copy; without one it is unsigned")
     compile_.add_argument("--table", type=Path, metavar="FILE", help="write a table of them on all targets")
+    compile_.add_argument("--cached", action="store_true", help="what was compiled before, call no tool")
     compile_.set_defaults(run=_run_compile)
 
     advise = commands.add_parser("advise", help="which model and size fits a time budget on a target")
@@ -136,7 +138,8 @@ def make_compiler(args: argparse.Namespace) -> Compiler:
     from .npu.compiler import Compiler
     from .npu.environments import default_folder
 
-    return Compiler(Cache(args.cache or default_folder() / "compiled"), _environments(args), args.timeout)
+    cache = Cache(args.cache or default_folder() / "compiled")
+    return Compiler(cache, _environments(args), args.timeout, getattr(args, "cached", False))
 
 
 def _run_advise(args: argparse.Namespace) -> int:

@@ -54,5 +54,9 @@ class ToolError(TargetError):
     """A vendor's tool failed, crashed, or was ended after its time limit."""
 
 
+class NotCompiledError(TargetError):
+    """It was asked for what is in the cache, and this is not."""
+
+
 class CacheError(TargetError):
     """The cache of compiled files cannot be read or written."""

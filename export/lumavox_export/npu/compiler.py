@@ -28,7 +28,7 @@ from lumavox._version import __version__
 
 from .. import formats, targets
 from ..engines import open_tflite
-from ..errors import RefusedError, TargetUnavailableError
+from ..errors import NotCompiledError, RefusedError, TargetUnavailableError
 from ..graph import Graph, Op, Port
 from ..targets.base import Availability, Compiled, Family, Job, Simulator, Target
 from . import agreement
@@ -84,11 +84,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Compiler:
-    """``timeout_s`` limits each call of a tool."""
+    """``timeout_s`` limits each call of a tool; ``cached_only`` calls none (`NotCompiledError` instead)."""
 
     cache: Cache
     environments: Environments
     timeout_s: float = DEFAULT_TIMEOUT_S
+    cached_only: bool = False
 
     def compile(self, network: Network, preset: Preset, target_name: str) -> Outcome:
         """One network, size and target; a picture in as many tiles as are quickest, or as SRAM asks for."""
@@ -129,6 +130,7 @@ class Compiler:
         known = self.cache.fetch(key, Agreement)
         if known is not None:
             return known
+        self._may_call_tools()
         job = Job(rewritten, preset, outcome.folder, self.timeout_s, self.environments)
         simulator = cast(Simulator, family)
         engine = getattr(target, "simulator", f"{here.tool} {here.version}")
@@ -141,6 +143,10 @@ class Compiler:
         with self.cache.room() as room:
             self.cache.store(key, room, found)
         return found
+
+    def _may_call_tools(self) -> None:
+        if self.cached_only:
+            raise NotCompiledError("not compiled yet; the same command without --cached does it")
 
     def _available(self, name: str) -> tuple[Target, Family, Availability]:
         target, family = targets.get(name)
@@ -174,6 +180,7 @@ class Compiler:
         known = self.cache.fetch(key, Record)
         if known is not None:
             return Outcome(known, self.cache.path(key), True, network)
+        self._may_call_tools()
         with self.cache.room() as room:
             begin = time.perf_counter()
             compiled = family.compile(target, Job(network, preset, room, self.timeout_s, self.environments))

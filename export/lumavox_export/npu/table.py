@@ -16,7 +16,7 @@ from lumavox.bundle import Bundle
 from lumavox.errors import LumavoxError
 
 from .. import targets
-from ..errors import TargetUnavailableError
+from ..errors import NotCompiledError, TargetUnavailableError
 from ..evaluation import table_of
 from ..progress import progress
 from ..targets.base import Fallback, Target
@@ -107,11 +107,13 @@ def _row(target: Target, network: Network, part: _Part) -> list[str]:
         except TargetUnavailableError as reason:
             mark = f"not here {notes.mark(str(reason))}"
             return [name, *[mark] * (len(presets) + 4)]
+        except NotCompiledError as reason:
+            cells.append(f"not compiled {notes.mark(str(reason))}")
         except LumavoxError as reason:  # one target's trouble is a cell, not the end of the table
             cells.append(f"refused {notes.mark(' '.join(str(reason).split()))}")
-            continue
-        outcomes.append(outcome)
-        cells.append(_cell(outcome, network, notes))
+        else:
+            outcomes.append(outcome)
+            cells.append(_cell(outcome, network, notes))
     if not outcomes:
         return [name, cells[0], cells[0], *cells, cells[0], cells[0]]
     first = outcomes[0].record

@@ -183,6 +183,17 @@ def test_the_table_has_no_cell_without_a_reason(bundle, tmp_path, monkeypatch) -
     assert "not here [1]" in text and "\n1. " in text
 
 
+def test_a_table_of_the_cache_alone_says_what_is_not_compiled_and_calls_no_tool(
+    bundle, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("lumavox_export.npu.presets.for_scale", lambda scale: (Preset("40x24", 24, 40),))
+    models = [(Bundle.open(bundle, allow_unsigned=True), bundle)]
+    cached = Compiler(Cache(tmp_path / "cache"), Environments(tmp_path / "environments"), cached_only=True)
+    assert "| cpu-litert | not compiled [" in targets_table(models, cached)
+    whole = targets_table(models, compiler(tmp_path))
+    assert targets_table(models, cached) == whole and "not compiled" not in whole
+
+
 def test_a_family_in_trouble_is_a_cell_of_the_table_and_measured_quality_fills_in(
     bundle, tmp_path, monkeypatch
 ) -> None:
