@@ -13,6 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from lumavox.media.priority import keep_priority
+
 Luma = NDArray[np.uint8]
 
 # CRF offsets to about equal quality, and settings fast enough to make thousands of clips.
@@ -39,7 +41,7 @@ def encode(
     options = dict(settings or options)
     buffer = io.BytesIO()
     height, width = frames[0].shape
-    with av.open(buffer, "w", format="matroska") as container:
+    with keep_priority(), av.open(buffer, "w", format="matroska") as container:
         stream = container.add_stream(
             codec, rate=rate, options={**options, "crf": str(crf + offset), "g": str(gop)}
         )

@@ -18,6 +18,7 @@ from lumavox.errors import OutputError, UnsupportedMediaError
 from lumavox.media.codecs import CONTAINERS, Codec, picture_codec, sound_codec
 from lumavox.media.facts import AudioFacts, VideoFacts, codec_name
 from lumavox.media.kinds import import_av
+from lumavox.media.priority import keep_priority
 
 # Written anew by every muxer; a copy would be wrong.
 _STALE_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
@@ -40,6 +41,7 @@ class Writer:
         options = {"movflags": "+faststart"} if ending in ("mp4", "mov") else {}
         self._container = self._av.open(str(temporary), "w", format=CONTAINERS[ending], options=options)
         self._picture: Any = None
+        self._begun = False  # to encode pictures
         self._sound: Any = None
         self._copies: dict[int, Any] = {}  # output streams by index of the input stream
 
@@ -104,7 +106,9 @@ class Writer:
         """A picture (``av.VideoFrame``), sound (``av.AudioFrame``), or a packet of a copied stream."""
         with self._errors():
             if isinstance(item, self._av.VideoFrame):
-                self._container.mux(self._picture.encode(item))
+                with contextlib.nullcontext() if self._begun else keep_priority():
+                    self._container.mux(self._picture.encode(item))  # the first one opens the encoder
+                self._begun = True
             elif isinstance(item, self._av.AudioFrame):
                 self._container.mux(self._sound.encode(item))
             else:
