@@ -255,7 +255,11 @@ def _table(figures: dict[str, Any]) -> str:
     for name, by_snr in figures["stems_at_16_khz"].items():
         for snr, s in by_snr.items():
             gains = (f"{s['si_sdri_db'].get(k, float('nan')):.2f}" for k in KINDS)
-            rest = (f"{s['pesq_wb']:.2f}" if "pesq_wb" in s else "–", f"{s['estoi']:.3f}", f"{s['lost_share']:.1%}")
+            rest = (
+                f"{s['pesq_wb']:.2f}" if "pesq_wb" in s else "–",
+                f"{s['estoi']:.3f}",
+                f"{s['lost_share']:.1%}",
+            )
             rows.append([name, snr, *gains, *rest])
     beside = table_of(["at 16 kHz", "mix", *KINDS, "PESQ-WB", "ESTOI", "lost"], rows)
     achieved = [

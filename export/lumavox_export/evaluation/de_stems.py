@@ -46,7 +46,7 @@ def score(stem: Sound, mix: Mix) -> StemScore:
 
 
 def pesq_wb(dialog: Sound, stem: Sound) -> float:
-    """Wide-band PESQ (MOS-LQO); NaN where it finds no utterance, or is not installed: it needs a C compiler."""
+    """Wide-band PESQ (MOS-LQO); NaN where it finds no utterance, or is not installed."""
     try:
         from pesq import PesqError, pesq
     except ImportError:
