@@ -94,6 +94,7 @@ class Compiler:
     def compile(self, network: Network, preset: Preset, target_name: str) -> Outcome:
         """One network, size and target; a picture in as many tiles as are quickest, or as SRAM asks for."""
         target, family, here = self._available(target_name)
+        _check_multiple(network, preset)
         whole = network.fixed(preset)
         limit = target.rules.sram_kib
         best: Outcome | None = None
@@ -223,6 +224,19 @@ def _text(value: object) -> str:
 def _quicker(outcome: Outcome, than: Outcome) -> bool:
     times = outcome.record.total_ms, than.record.total_ms
     return times[0] is not None and times[1] is not None and times[0] < times[1]
+
+
+def _check_multiple(network: Network, preset: Preset) -> None:
+    """Networks with a stride take multiples only; at run time pictures are padded to the compiled size."""
+    if network.task != "sr":
+        return
+    multiple = parse(PictureFrontEnd, network.front_end, network.model).multiple
+    height, width = up_to(preset.height, multiple), up_to(preset.width, multiple)
+    if (height, width) != (preset.height, preset.width):
+        raise RefusedError(
+            f"{network.model} takes heights and widths that are multiples of {multiple}, "
+            f"{preset.width}x{preset.height} is not; compile it for {width}x{height}, the runtime pads"
+        )
 
 
 def _tile(network: Network, preset: Preset, grid: tuple[int, int]) -> Preset | None:

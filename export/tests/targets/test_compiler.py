@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,6 +134,14 @@ def test_the_linter_names_layer_rule_and_rewrite(network) -> None:
     assert said[0].startswith("input luma: shape (1, -1, -1, 1) is open; fix it with a preset")
     assert said[1] == "Conv2D h0: kernel 3x3 (dilated), at most 1x1"
     assert said[-1] == "DepthToSpace enlarged: operator is not supported; rewrite: depth_to_space_as_rows"
+
+
+def test_a_size_that_the_network_does_not_take_is_refused_with_the_next_one(tmp_path, network, use) -> None:
+    family = use(FakeFamily())
+    strided = dataclasses.replace(network, front_end={**network.front_end, "multiple": 2})
+    with pytest.raises(RefusedError, match="multiples of 2, 41x25 is not; compile it for 42x26"):
+        made(tmp_path).compile(strided, Preset("41x25", 25, 41), "fake")
+    assert family.calls == 0
 
 
 def test_a_tool_that_hangs_is_ended_and_nothing_is_kept(tmp_path, network, use) -> None:
