@@ -5,7 +5,8 @@ lumavox-export environment NAME                      make an isolated environmen
 lumavox-export lint MODEL --target NAME              which layer breaks which rule, and what would help
 lumavox-export compile MODEL --target NAME|all …     compile; --write-bundle DIR puts it into a copy
 lumavox-export compile --all --table docs/targets.md every shipped model for every target, as a table
-                                                     (--cached: of what is compiled already, in seconds)
+                                                     (--cached: of what is compiled already, in seconds;
+                                                     --target NAME: compile for these, the rest as cached)
 
 lumavox-export mixed MODEL --target NAME --budget 0.25       16 bits where they are worth it (`cli_mixed`)
 lumavox-export advise MODEL… --target NAME --budget 16.6ms   what fits, best quality first
@@ -208,7 +209,7 @@ def _run_compile(args: argparse.Namespace) -> int:
     bundles = [_open(model) for model in (args.models or shipped_bundles())]
     if args.table is not None:
         paths = [find_bundle(model) for model in (args.models or shipped_bundles())]
-        return _write_table(list(zip(bundles, paths)), compiler, args.table)
+        return _write_table(list(zip(bundles, paths)), compiler, _names(args.target), args.table)
     if not args.target and not args.all:
         raise OptionError("give --target NAME (`lumavox-export targets` lists them) or --target all")
     if args.write_bundle is not None and len(bundles) != 1:
@@ -309,10 +310,10 @@ def _write_bundle(bundle: Bundle, outcomes: list[Outcome], args: argparse.Namesp
     print(f"{bundle.id} with {len(outcomes)} compiled networks is in {folder}")
 
 
-def _write_table(models: list[tuple[Bundle, Path]], compiler: Compiler, path: Path) -> int:
+def _write_table(models: list[tuple[Bundle, Path]], compiler: Compiler, names: list[str], path: Path) -> int:
     from .npu.table import targets_table
 
-    text = targets_table(models, compiler)
+    text = targets_table(models, compiler, names)
     partial = path.with_suffix(".partial")
     partial.write_text(text)
     partial.replace(path)

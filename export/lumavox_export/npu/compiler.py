@@ -147,7 +147,7 @@ class Compiler:
 
     def _may_call_tools(self) -> None:
         if self.cached_only:
-            raise NotCompiledError("not compiled yet; the same command without --cached does it")
+            raise NotCompiledError("not compiled yet; the command without --cached and --target does it")
 
     def _available(self, name: str) -> tuple[Target, Family, Availability]:
         target, family = targets.get(name)

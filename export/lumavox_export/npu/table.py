@@ -8,8 +8,8 @@ content have the same operators; the first one is shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lumavox.bundle import Bundle
@@ -66,22 +66,26 @@ class _Part:
     notes: _Notes
 
 
-def targets_table(models: Sequence[tuple[Bundle, Path]], compiler: Compiler) -> str:
+def targets_table(
+    models: Sequence[tuple[Bundle, Path]], compiler: Compiler, names: Collection[str] = ()
+) -> str:
     """Compile every model for every target at every preset, as far as it goes, and tell.
 
-    ``models``: bundles and where they lie.
+    ``models``: bundles and where they lie. ``names``: only these targets are compiled for, others are shown
+    as far as they are in the cache (none: all are compiled for).
     """
-    return "\n\n".join([_HEAD.rstrip(), *(_model(*model, compiler) for model in models)]) + "\n"
+    return "\n\n".join([_HEAD.rstrip(), *(_model(*model, compiler, names) for model in models)]) + "\n"
 
 
-def _model(bundle: Bundle, path: Path, compiler: Compiler) -> str:
+def _model(bundle: Bundle, path: Path, compiler: Compiler, names: Collection[str]) -> str:
     own = [v for v in bundle.variants if v.engine == "tflite" and v.target == "cpu"]
     there: set[Precision] = {v.precision for v in own}
     found = {precision: networks(bundle, precision)[0] for precision in there}
     presets, notes = next(iter(found.values())).presets(), _Notes()
     part = _Part(path, compiler, presets, notes)
+    known = replace(part, compiler=replace(compiler, cached_only=True))
     rows = [
-        _row(target, found[precision], part)
+        _row(target, found[precision], part if not names or target.name in names else known)
         for target in progress(targets.available(), bundle.id)
         for precision in _shown(target, there)
     ]

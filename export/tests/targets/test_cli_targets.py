@@ -190,6 +190,8 @@ def test_a_table_of_the_cache_alone_says_what_is_not_compiled_and_calls_no_tool(
     models = [(Bundle.open(bundle, allow_unsigned=True), bundle)]
     cached = Compiler(Cache(tmp_path / "cache"), Environments(tmp_path / "environments"), cached_only=True)
     assert "| cpu-litert | not compiled [" in targets_table(models, cached)
+    some = targets_table(models, compiler(tmp_path), ["cpu-litert"])
+    assert "| cpu-litert | none, a CPU |" in some and "| cpu-ort | not compiled [" in some
     whole = targets_table(models, compiler(tmp_path))
     assert targets_table(models, cached) == whole and "not compiled" not in whole
 
