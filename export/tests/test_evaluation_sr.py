@@ -179,8 +179,8 @@ def test_crops_are_written_for_every_kind_of_still_and_for_the_worst(
 
 def test_options_of_super_resolution_are_refused_for_sound(data: Work) -> None:
     recipe = Recipe.load(next(MODEL.parents[1].glob("de/*/bundle")).parent / "recipe.toml")
-    with pytest.raises(OptionError, match="--peers"):
-        evaluate(recipe, data, Options(peers=Path("x")))
+    with pytest.raises(OptionError, match="--pictures"):
+        evaluate(recipe, data, Options(pictures=(Path("x"),)))
 
 
 def test_leaving_out_the_dataset_without_pictures_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
