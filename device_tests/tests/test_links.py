@@ -34,11 +34,15 @@ def options_of(kind: str, folder: Path) -> Iterator[Mapping[str, object]]:
         yield options
 
 
-# adbutils and asyncssh leave a socket open where the other side refuses or goes: it is told at garbage collection.
+# adbutils and asyncssh leave a socket open where the other side refuses or goes: told at garbage collection.
 LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=LEAVES_SOCKETS if kind in ("adb", "ssh") else ()) for kind in KINDS])
+def _marks(kind):
+    return LEAVES_SOCKETS if kind in ("adb", "ssh") else ()
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=_marks(kind)) for kind in KINDS])
 def link(request, tmp_path):
     with options_of(request.param, tmp_path) as options, open_link(request.param, options) as opened:
         yield opened

@@ -29,7 +29,7 @@ from ..parity import Tolerances
 
 FRAMES = 3  # of features that the stem sees
 
-# Memories carry a rounding of one engine on for a while: frames of a stream end up to 8 steps apart on speech.
+# Memories carry an engine's rounding on for a while: frames of a stream end up to 8 steps apart on speech.
 TOLERANCES = Tolerances(float_abs=1e-4, lsb=12, share=0.5)
 
 
