@@ -88,10 +88,10 @@ class Keeper:
         Raises `WorkerAway` if it is not ready, `EngineError` if the engine does not take these shapes.
         """
         channel = self._channel
-        if channel is not None and channel.shapes == shapes:
+        if channel is not None and channel.shapes == shapes == self._wanted:
             return channel
         with self._news:
-            if self._wanted != shapes:
+            if self._wanted != shapes:  # also back to the channel's: or it would be taken down under a call
                 self._wanted, self._refused = dict(shapes), None
                 self._wake()
             if wait_s > 0:
@@ -265,8 +265,8 @@ class Keeper:
             if self._wake_fd in ready:
                 os.eventfd_read(self._wake_fd)
             with self._news:
-                closed, condemned, wanted = self._closed, self._condemned, dict(self._wanted)
-                refused = self._refused is not None and self._refused[0] == wanted
+                closed, condemned = self._closed, self._condemned
+                refused = self._refused is not None and self._refused[0] == self._wanted
             if closed:
                 return None
             if time.perf_counter() - since_ready >= SETTLED_S:
@@ -284,9 +284,11 @@ class Keeper:
             if not forgiven and answered >= self._policy.healthy_calls:
                 forgiven = True
                 self._marker.forgive()
-            if not refused and wanted != (channel.shapes if channel is not None else {}):
-                with self._news:
+            with self._news:  # what is wanted by now: a channel that is wanted again may be in use
+                other = self._wanted != (channel.shapes if channel is not None else {})
+                if other and not refused:
                     self._channel = None
+            if other and not refused:
                 try:
                     channel = self._prepare(False, answered)
                 except WorkerEnded as error:
