@@ -7,6 +7,7 @@ marker, and at its limit the model is left alone.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import threading
@@ -38,6 +39,8 @@ _FAREWELL_S = 0.5
 
 
 _CODES: dict[int | None, str] = {EXIT_EXHAUSTED: MEMORY, EXIT_CORRUPT: SHARED}
+
+_GONE = (errno.EBADF, errno.EPIPE, errno.ECONNRESET)
 
 
 class Keeper:
@@ -116,7 +119,9 @@ class Keeper:
         """How the worker that was just condemned ended; waits for it at most ``wait_s``."""
         with self._news:
             count = self._count
-            self._news.wait_for(lambda: self._count > count or self._condemned is None, wait_s)
+            self._news.wait_for(  # the keeper may have seen the end first, and not noted it yet
+                lambda: bool(self._restarts) and (self._count > count or self._condemned is None), wait_s
+            )
             return self._restarts[-1].cause if self._restarts else None
 
     def watch(self) -> None:
@@ -243,6 +248,8 @@ class Keeper:
         try:
             return self._starter.prepare(self._link, shapes, warm=warm, answered=answered)
         except (EngineError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in _GONE:
+                raise WorkerEnded("the worker ended") from error  # between two messages of its
             with self._news:
                 self._refused = shapes, str(error)
             return None
