@@ -41,7 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("what", choices=["roundtrip", "faults", "sound", "soak"])
     parser.add_argument("--model", default=MODEL, help="picture model, by tier, id or path")
     parser.add_argument("--backend", default="auto")
-    parser.add_argument("--size", default="1920x1080", help="of the frames that go in, WxH")
+    parser.add_argument(
+        "--size", default="160x90", help="of the frames that go in, WxH: what is in time here"
+    )
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--fps", type=float, default=60.0)
@@ -229,12 +231,13 @@ def run_faults(
             time.sleep(interval_s)
 
         def before(number: int) -> None:
+            """A worker that is away (one that never starts is, for longer) has no fault this time."""
             status = opened.worker
             assert status is not None
             for restart in status.recent:
                 seen[restart.at] = restart
             ready = status.state == "ready" and not faults.pending
-            if ready and number // every > shown.total():
+            if ready and number % every == every - 1:
                 kind = KINDS[shown.total() % len(KINDS)]
                 shown[kind] += 1
                 faults.inject(kind)
@@ -252,7 +255,7 @@ def run_faults(
 
 
 def paced(stream: Pictures | Sound, frames: int, interval_s: float, before: Callable[[int], None]) -> Outcome:
-    late = unqueued = woken_late = right = 0
+    late = unqueued = stolen = woken_late = right = 0
     due = time.perf_counter()
     for number in range(frames):
         due += interval_s
@@ -264,30 +267,35 @@ def paced(stream: Pictures | Sound, frames: int, interval_s: float, before: Call
         began = time.perf_counter()
         woken_late += began - due > interval_s / 2
         before(number)
-        waited = waited_s()
+        waited, taken = waited_s(), taken_ticks()
         right += stream.step(number)
         took = time.perf_counter() - began
-        late += took > interval_s
-        unqueued += took - (waited_s() - waited) > interval_s
-    return Outcome(frames, right, late, unqueued, woken_late)
+        if took > interval_s:
+            late += 1
+            unqueued += took - (waited_s() - waited) > interval_s
+            stolen += taken_ticks() > taken
+    return Outcome(frames, right, late, unqueued, stolen, woken_late)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """``late``: not out within the interval from when the player asked; ``unqueued``: those that were late
-    without the time that the player's thread waited for a processor. ``woken_late``: the player itself was
-    not run in time."""
+    without the time that the player's thread waited for a processor. ``stolen``: those that were late while
+    the host of a virtual machine gave its processors to others. ``woken_late``: the player itself was not run
+    in time."""
 
     frames: int
     right: int
     late: int
     unqueued: int
+    stolen: int
     woken_late: int
 
     def __str__(self) -> str:
         return (
             f"right, in order, once: {self.right} of {self.frames}; late {self.late / self.frames:.3%} "
-            f"({self.unqueued / self.frames:.3%} without waiting for a processor; to reach 0.333 %); "
+            f"({self.unqueued / self.frames:.3%} without waiting for a processor, "
+            f"{self.stolen / self.frames:.3%} while the host took processors away; to reach 0.333 %); "
             f"woken late by the system {self.woken_late / self.frames:.1%}"
         )
 
@@ -386,6 +394,12 @@ def _kib(process: str) -> int:
 def waited_s() -> float:
     """How long this thread was ready to run and waited for a processor (schedstat)."""
     return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+
+
+def taken_ticks() -> int:
+    """Ticks that the host of a virtual machine took from all processors (steal of /proc/stat)."""
+    with open("/proc/stat") as stat:
+        return int(stat.readline().split()[8])
 
 
 def noise(width: int, height: int) -> Frame:

@@ -45,8 +45,11 @@ def achieved_difference_db(
 def calibrate_knob(
     front_end: BandFrontEnd, masks: Masks, mixes: Iterable[tuple[Sound, Sound]]
 ) -> list[tuple[float, float]]:
-    """(requested, applied) dB for every level but off, from (dialog, background) pairs."""
-    applied = np.array([2.0, 4.0, 6.0, 9.0, 12.0, 15.0, 18.0])
+    """(requested, applied) dB for every level but off, from (dialog, background) pairs.
+
+    Where even the largest gains do not give what is asked for, those are applied.
+    """
+    applied = np.array([2.0, 4.0, 6.0, 9.0, 12.0, 15.0, 18.0, 22.0, 26.0])
     curves = []
     for dialog, background in mixes:
         spectra = front_end.stft().analyze_all(dialog + background)

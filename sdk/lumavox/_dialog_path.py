@@ -20,7 +20,7 @@ from .dsp import BandFrontEnd
 from .loudness import CHANNEL_WEIGHTS, k_weighting_power
 from .loudness_hold import LoudnessHold
 from .night import NightRange
-from .remix import DialogControls, GainRamp, Gains
+from .remix import DialogControls, GainRamp, Gains, dialog_share
 from .speech import PRESENT_SHARE, SpeechState, SpeechTracker
 
 Float = NDArray[np.float32]
@@ -144,6 +144,7 @@ class DialogPath:
         controls = self._controls[0]
         powers = (spectra.real**2 + spectra.imag**2) * self._k_power
         front = powers[: self._fronts]
+        shares = dialog_share(masks)
         total, weighted, squared = self._energies(front, powers[self._fronts :], masks)
         state = self._speech.update(total, weighted, squared)
         self.layout.follow(bins, front, state.active)
@@ -154,12 +155,14 @@ class DialogPath:
             squared if state.active and state.share > PRESENT_SHARE else None,
         )
         dialog, background = gains.dialog**amount.remix, gains.background**amount.remix
-        make_up = self._made_up(gains, dialog, background, (total, weighted, squared), amount, state)
+        make_up = self._made_up(
+            gains, dialog, background, self._energies(front, powers[self._fronts :], shares), amount, state
+        )
         if amount.presence == 0.0 and night == 1.0:
             return make_up, 1.0, None
         below = background * night
         above = dialog if len(self._curve) == 1 else dialog * (1 + amount.trust * (self._curve - 1))
-        change = masks * np.asarray(gains.strength * (above - below), np.float32)
+        change = shares * np.asarray(gains.strength * (above - below), np.float32)
         change += np.float32(gains.strength * (below - 1))
         return make_up, 1 + gains.strength * (below - 1), change
 

@@ -1,8 +1,8 @@
 """Keeps one worker: a thread that starts it, watches it, ends it when it must, and starts the next one.
 
 The player's thread only ever asks for the channel, which is there or is not. A worker that lived for some
-calls is replaced at once; one that did not, after a pause that doubles. Every end is counted by the crash
-marker, and at its limit the model is left alone.
+calls is replaced at once; where more than `FORGIVEN_STARTS` in a row did not, after a pause that doubles.
+Every end is counted by the crash marker, and at its limit the model is left alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SETTLED_CALLS = 8
 SETTLED_S = 2.0
 """A worker that answered so many calls, or lived so long, had a good start."""
+FORGIVEN_STARTS = 2
+"""So many bad starts in a row are followed by another at once: what killed a worker may hit its successor."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0
 _KEPT_RESTARTS = 32
 _FAREWELL_S = 0.5
@@ -194,6 +196,7 @@ class Keeper:
         """Start a worker with the model open, ready if shapes are known; False if there shall be none."""
         first = self.opened is None
         while self._pause():
+            began = time.perf_counter()
             if first:
                 self._marker.begin()
             try:
@@ -212,6 +215,7 @@ class Keeper:
                 cause = str(error)
                 if self._link is not None and cause == "the worker ended":
                     cause = f"the worker ended by {self._link.cause()} while it loaded the model"
+                self._note_load((time.perf_counter() - began) * 1e3, None)
                 self._end((START, cause))
                 if first:
                     self._fail(cause)
@@ -219,21 +223,26 @@ class Keeper:
                 if not self._survives():
                     return False
                 continue
-            now = time.perf_counter()
-            with self._news:
-                for index, lost in enumerate(self._restarts):
-                    if lost.back_at is None:
-                        self._restarts[index] = replace(lost, back_at=now, load_ms=opened.load_ms)
+            self._note_load(opened.load_ms, time.perf_counter())
             self.opened = opened
             self._publish(channel)
             return True
         return False
 
+    def _note_load(self, took_ms: float, back_at: float | None) -> None:
+        """Of the start that follows every worker that is still away."""
+        with self._news:
+            for index, lost in enumerate(self._restarts):
+                if lost.back_at is None:
+                    load_ms = (lost.load_ms or 0.0) + took_ms
+                    self._restarts[index] = replace(lost, back_at=back_at, load_ms=load_ms)
+
     def _pause(self) -> bool:
         """Wait before the next start if the last ones did not live; False when closed meanwhile."""
         pause_s = 0.0
-        if self._short_lives > 1:
-            pause_s = min(FIRST_PAUSE_S * 2 ** min(self._short_lives - 2, 10), LONGEST_PAUSE_S)
+        if self._short_lives > FORGIVEN_STARTS:
+            doublings = min(self._short_lives - FORGIVEN_STARTS - 1, 10)
+            pause_s = min(FIRST_PAUSE_S * 2**doublings, LONGEST_PAUSE_S)
         with self._news:
             return not self._news.wait_for(lambda: self._closed, pause_s)
 

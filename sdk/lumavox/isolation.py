@@ -117,7 +117,7 @@ class Isolation:
 @dataclass(frozen=True)
 class Restart:
     """A worker that was lost: why, when, and when the next one was ready (``perf_counter``; None: not yet);
-    ``load_ms`` is what that one took to open the model."""
+    ``load_ms`` is what that one took to open the model, with the time of starts before it that failed."""
 
     code: str
     cause: str

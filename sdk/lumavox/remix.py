@@ -6,7 +6,7 @@ Pure numbers: no sound is touched and no network is known here.
     gains = controls.gains(calibration)               # linear factors
     gains.of_mask(mask)                               # gain of each bin
 
-With the dialog estimated as ``mask * dry``, the law
+With the dialog taken to be ``mask^1.5 * dry``, the law
 
     y = dry + strength * ((g_dialog - 1) * dialog + (g_background - 1) * (dry - dialog))
 
@@ -14,6 +14,9 @@ is one gain per bin, and controls that do nothing give gains of exactly 1. A lev
 difference between dialog and background by ``d``: half by raising dialog, but never by more than 3 dB, the
 rest by lowering the background, so that peaks and the loudness hold have little to correct. How much of it
 is used, where there is no dialog or the estimate is doubtful, is up to `_dialog_effect`.
+
+Why the power: a Wiener mask shares out doubtful bins so that the stem's error is least, and lifts background
+with the dialog. With a steeper share the same heard change needs smaller gains, and more change is possible.
 """
 
 from __future__ import annotations
@@ -56,9 +59,14 @@ class Gains:
         return self.strength == 0.0 or (self.dialog == 1.0 and self.background == 1.0)
 
     def of_mask(self, mask: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Gain of each bin whose share of dialog is ``mask`` (0..1)."""
+        """Gain of each bin whose Wiener mask of dialog is ``mask`` (0..1)."""
         span = np.float32(self.strength * (self.dialog - self.background))
-        return np.asarray(mask * span + np.float32(self.bed), np.float32)
+        return np.asarray(dialog_share(mask) * span + np.float32(self.bed), np.float32)
+
+
+def dialog_share(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the remix takes for dialog of each bin, 0..1, from its Wiener mask."""
+    return mask * np.sqrt(mask)
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ def test_controls_out_of_range_are_refused_by_name(options):
     up=st.floats(0, 12), down=st.floats(0, 18), strength=st.floats(0, 1),
 )  # fmt: skip
 def test_the_gain_of_a_bin_is_the_remix_law(mask, dry, up, down, strength):
-    """Oracle: the law as it is written in docs/design.md, with dialog = mask * dry."""
+    """Oracle: the law as it is written in docs/design.md, with dialog = mask^1.5 * dry."""
     gains = DialogControls(up, down, strength).gains()
-    dialog = mask * dry
+    dialog = mask**1.5 * dry
     change = (10 ** (up / 20) - 1) * dialog + (10 ** (-down / 20) - 1) * (dry - dialog)
     got = dry * gains.of_mask(np.array([mask], np.float32))[0]
     assert got == pytest.approx(dry + strength * change, abs=1e-5)
