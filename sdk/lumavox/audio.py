@@ -80,7 +80,7 @@ class DialogEnhancer:
     ) -> None:
         where = f"bundle {bundle.id}"
         front_end = parse(BandFrontEnd, bundle.front_end, where, key="front_end", error=BundleFormatError)
-        self.bundle = bundle
+        self.bundle, self.front_end = bundle, front_end
         self.rate_hz, self.channels = rate_hz, channels
         self.delay_samples = delay_samples(front_end, rate_hz)
         self._asked_backend = backend
@@ -190,15 +190,13 @@ class DialogEnhancer:
 
     def flush(self) -> Samples:
         """The last ``delay_samples`` of the stream; a new stream can follow."""
-        shape = (self.delay_samples,) if self._flat else (self.delay_samples, self.channels)
-        tail = self.process(np.zeros(shape, self._dtype or np.float32))
+        tail = self.process(self._silence())
         self.reset()
         return tail
 
     def flush_stems(self) -> Stems:
         """As `flush`, with dialog and background beside the remix."""
-        shape = (self.delay_samples,) if self._flat else (self.delay_samples, self.channels)
-        tail = self.process_stems(np.zeros(shape, self._dtype or np.float32))
+        tail = self.process_stems(self._silence())
         self.reset()
         return tail
 
@@ -313,6 +311,11 @@ class DialogEnhancer:
             found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
             raise AudioError(f"out is {found}: it must be {block.dtype} {block.shape}, as the block is")
         return out
+
+    def _silence(self) -> Samples:
+        """What pushes out the rest of the stream."""
+        shape = (self.delay_samples,) if self._flat else (self.delay_samples, self.channels)
+        return np.zeros(shape, self._dtype or np.float32)
 
     def _began(self) -> None:
         if self._meter.first_frame_ms is None:

@@ -66,7 +66,7 @@ def sound_cost(
     ) as enhancer:
         watch = _Watch()
         path, stream = enhancer._path, enhancer._stream
-        mask = np.full(int(bundle.front_end["bands"]), 0.9, np.float32)  # type: ignore[call-overload]
+        mask = np.full(enhancer.front_end.bands, 0.9, np.float32)
         watch.around(enhancer._network, "mask", "network", lambda found: None if found is None else mask)
         watch.around(path, "step", "path")
         watch.around(stream._limiter, "process", "limiter")
@@ -89,8 +89,6 @@ def sound_cost(
             "limiter": spent["limiter"],
             "buffers": total - spent["path"] - spent["limiter"],
         }
-        hop: int = bundle.front_end["hop"]  # type: ignore[assignment]
-        network_hz: int = bundle.front_end["rate_hz"]  # type: ignore[assignment]
         return SoundCost(
             model=bundle.id,
             backend=enhancer.backend,
@@ -100,7 +98,7 @@ def sound_cost(
             seconds=ROUND_S,
             rounds=rounds,
             delay_ms=enhancer.delay_samples / rate_hz * 1e3,
-            hop_ms=1e3 * hop / network_hz,
+            hop_ms=1e3 * enhancer.front_end.hop / enhancer.front_end.rate_hz,
             real_time_factor=statistics.median(factors[1:]),
             p99_hop_ms=float(np.percentile(hops_ms, 99)),
             shares={name: round(max(0.0, s) / total, 3) for name, s in parts.items()},

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ._parse import dump_json, load_json, parse, plain
+from ._system import text_of
 from .errors import OptionError
 
 __all__ = ["Configuration", "CrashMarker", "remembered", "state_folder"]
@@ -173,7 +174,4 @@ def state_folder() -> Path:
 
 
 def _boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return "not known"
+    return text_of(_BOOT_ID).strip() or "not known"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import platform
 from dataclasses import dataclass
-from pathlib import Path
+
+from ._system import text_of
 
 __all__ = ["DeviceIdentity"]
 
@@ -36,13 +37,13 @@ class DeviceIdentity:
 
 
 def _soc() -> str:
-    tree = _read("/proc/device-tree/compatible").replace("\0", " ").split()
+    tree = text_of("/proc/device-tree/compatible").replace("\0", " ").split()
     if tree:
         return tree[-1]  # from the board to the chip
-    words = [_read(f"/sys/devices/soc0/{name}") for name in ("family", "soc_id", "revision")]
+    words = [text_of(f"/sys/devices/soc0/{name}").strip() for name in ("family", "soc_id", "revision")]
     if any(words):
         return " ".join(word for word in words if word)
-    for line in _read("/proc/cpuinfo").splitlines():
+    for line in text_of("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip().lower() in ("model name", "hardware") and value.strip():
             return " ".join(value.split())
@@ -51,15 +52,8 @@ def _soc() -> str:
 
 def _firmware() -> str:
     fields = dict(
-        line.split("=", 1) for line in _read("/etc/os-release").splitlines() if line.count("=") >= 1
+        line.split("=", 1) for line in text_of("/etc/os-release").splitlines() if line.count("=") >= 1
     )
     names = ("ID", "VERSION_ID", "BUILD_ID", "IMAGE_VERSION")
     words = [fields[name].strip('"') for name in names if name in fields]
     return " ".join([*words, platform.release()])
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace").strip()
-    except OSError:
-        return ""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lumavox._system import cores, text_of
 from lumavox._version import __version__
 
 if TYPE_CHECKING:
@@ -220,12 +221,7 @@ def _library(name: str, installed: Mapping[str, str]) -> Library:
 
 
 def _cpu() -> Cpu:
-    try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace")
-    except OSError:  # not Linux
-        text = ""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Cpu.of_cpuinfo(text, cores=usable or 1)
+    return Cpu.of_cpuinfo(text_of("/proc/cpuinfo"), cores=cores())
 
 
 def _unusable_model(model: ModelCapability) -> Problem:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ._governing import Watch, facts
 from ._scene_cut import SceneCut
 from ._sr_conventional import Conventional
 from .errors import InputError, LumavoxError, OptionError
@@ -27,15 +28,14 @@ from .governor import Governor, Policy, frame_deadline_us
 from .ladder import Ladder
 from .late_budget import BudgetMeter
 from .picture import Frame, PixelFormat
-from .sensors import LinuxSensors, PolledSensors, Sensors
-from .telemetry import AddedLatency, LadderUse, Meter, ModelInfo, TelemetryRecord, reason_token
+from .sensors import Sensors
+from .telemetry import AddedLatency, Meter, ModelInfo, TelemetryRecord, reason_token
 from .video import Upscaler
 
 __all__ = ["GovernedUpscaler"]
 
 FADE_RESERVE = 0.1
 """The share of the deadline that networks may not use: a fade needs the conventional filter and a blend."""
-_SENSE_S = 1.0
 _P010_BITS = 0xFFC0
 
 
@@ -61,14 +61,10 @@ class GovernedUpscaler:
         self._rungs: list[Upscaler | None] = list(upscalers)
         self._names = [upscaler.bundle.id for upscaler in upscalers] + [governor.ladder[-1].name]
         self._reopen, self._clock = reopen, clock
-        self._own_sensors: PolledSensors | None = None
-        if sensors is None:
-            sensors = self._own_sensors = PolledSensors(LinuxSensors())
-        self._sensors = sensors
+        self._device = Watch(sensors)
         self._conventional = Conventional(self.scale)
         self._scratch: Frame | None = None
         self._cuts = SceneCut()
-        self._sensed_s: float | None = None
         self._opened_s = clock()
         self._closed = False
         bundle = upscalers[0].bundle
@@ -160,14 +156,9 @@ class GovernedUpscaler:
                 setattr(meter, name, getattr(inner, name))
             for code in inner.errors:
                 meter.add_error(code)
-        switches = governor.switches
-        meter.ladder = LadderUse(
-            self._names[governor.rung], switches.at_cut, switches.faded, switches.at_once
-        )
+        for name, value in facts(governor, self.rung).items():
+            setattr(meter, name, value)
         meter.late_budget = self.budget.view()
-        meter.deadline_miss_transient = governor.misses.transient
-        meter.deadline_miss_persistent = governor.misses.persistent
-        meter.thermal_forecast = governor.conditions.thermal_forecast
         return meter.record()
 
     @property
@@ -195,8 +186,7 @@ class GovernedUpscaler:
         """Free all engines. May be called twice."""
         self._closed = True
         self._meter.set_state("off", "closed")
-        if self._own_sensors is not None:
-            self._own_sensors.close()
+        self._device.close()
         for upscaler in self._rungs:
             if upscaler is not None:
                 upscaler.close()
@@ -266,11 +256,9 @@ class GovernedUpscaler:
 
     def _sense(self, now_s: float) -> None:
         """Ask the device how it is, about once per second, and see which rungs can be used."""
-        if self._sensed_s is not None and now_s - self._sensed_s < _SENSE_S:
+        governor, conditions = self.governor, self._device.read(now_s)
+        if conditions is None:
             return
-        self._sensed_s = now_s
-        governor = self.governor
-        conditions = self._sensors.read()
         governor.sense(conditions)
         for rung, upscaler in enumerate(self._rungs):
             if conditions.memory_pressure and rung < governor.rung and upscaler is not None:

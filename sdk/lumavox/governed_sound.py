@@ -18,12 +18,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from ._governing import Watch, facts
 from .audio import DialogEnhancer
 from .governor import Conditions, Governor, Policy
 from .ladder import CONVENTIONAL, Ladder, Rung
 from .loudness import Samples
-from .sensors import LinuxSensors, PolledSensors, Sensors
-from .telemetry import NO_SPEECH, LadderUse, TelemetryRecord
+from .sensors import Sensors
+from .telemetry import NO_SPEECH, TelemetryRecord
 
 __all__ = ["GovernedEnhancer"]
 
@@ -33,7 +34,6 @@ SILENT_S = 5.0
 """After so long without dialog the record says so."""
 _LADDER = Ladder((Rung("dialog", 1.0, 1.0), CONVENTIONAL))
 _DRY = "dry"
-_SENSE_S = 1.0
 
 
 class GovernedEnhancer:
@@ -52,23 +52,19 @@ class GovernedEnhancer:
         The deadline of each hop is the enhancer's, or the length of a hop.
         """
         self.enhancer = enhancer
-        hop_us = (
-            1e6 * int(str(enhancer.bundle.front_end["hop"])) / int(str(enhancer.bundle.front_end["rate_hz"]))
-        )
+        hop_us = 1e6 * enhancer.front_end.hop / enhancer.front_end.rate_hz
         self.governor = Governor(_LADDER, min(hop_us, enhancer._meter.deadline_us or hop_us), policy)
         self._clock = clock
-        self._own_sensors: PolledSensors | None = None
-        if sensors is None:
-            sensors = self._own_sensors = PolledSensors(LinuxSensors())
-        self._sensors = sensors
+        self._device = Watch(sensors)
         self._strength = self._shown = enhancer.controls.strength
-        self._sensed_s: float | None = None
         self._samples = self._spoke_at = 0
 
     def process(self, block: Samples, out: Samples | None = None) -> Samples:
         """As `DialogEnhancer.process`."""
         began = self._clock()
-        self._sense(began)
+        conditions = self._device.read(began)
+        if conditions is not None:  # going dry frees no memory, so that a shortage is no reason for it
+            self.governor.sense(Conditions(conditions.thermal_forecast))
         step = self.governor.next(began)
         wanted = self._strength * (step.share if step.rung == 0 else 0.0)
         if wanted != self._shown:
@@ -111,14 +107,7 @@ class GovernedEnhancer:
     def record(self) -> TelemetryRecord:
         """What happened so far. While no dialog is found the reason is "no speech". No sound."""
         record, governor = self.enhancer.record(), self.governor
-        switches = governor.switches
-        rung = _DRY if governor.rung else _LADDER[0].name
-        changes: dict[str, Any] = {
-            "ladder": LadderUse(rung, switches.at_cut, switches.faded, switches.at_once),
-            "deadline_miss_transient": governor.misses.transient,
-            "deadline_miss_persistent": governor.misses.persistent,
-            "thermal_forecast": governor.conditions.thermal_forecast,
-        }
+        changes = facts(governor, _DRY if governor.rung else _LADDER[0].name)
         if governor.rung and record.state not in ("failed", "warming"):
             changes |= {"state": "bypass", "state_reason": f"stepped down to {_DRY}: {governor.reason}"}
         elif record.state == "active" and self._samples - self._spoke_at >= SILENT_S * self.enhancer.rate_hz:
@@ -127,8 +116,7 @@ class GovernedEnhancer:
 
     def close(self) -> None:
         """Free the engine. May be called twice."""
-        if self._own_sensors is not None:
-            self._own_sensors.close()
+        self._device.close()
         self.enhancer.close()
 
     def __enter__(self) -> GovernedEnhancer:
@@ -138,9 +126,3 @@ class GovernedEnhancer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _sense(self, now_s: float) -> None:
-        if self._sensed_s is None or now_s - self._sensed_s >= _SENSE_S:
-            self._sensed_s = now_s
-            # Going dry frees no memory, so that a shortage is no reason for it.
-            self.governor.sense(Conditions(self._sensors.read().thermal_forecast))

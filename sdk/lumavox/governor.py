@@ -65,9 +65,7 @@ class Policy:
     min_dwell_s: float = 4.0  # on each rung, unless frames are late
     up_dwell_s: float = 8.0  # there must have been room for so long; doubled by each step up that failed
     max_up_dwell_s: float = 300.0
-    retry_last: float = (
-        8.0  # after so many dwells on the last rung, the one above is tried whatever is predicted
-    )
+    retry_last: float = 8.0  # so many dwells on the last rung, then the one above is tried in any case
     retry: float = 30.0  # the same on other rungs
     failed_within_s: float = 30.0  # a step up that is taken back so soon has failed
     patience_down_s: float = 3.0  # to wait for a cut before a fade

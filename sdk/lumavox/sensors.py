@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from ._system import text_of
 from .governor import Conditions
 
 __all__ = ["LinuxSensors", "PolledSensors", "Sensors"]
@@ -117,28 +118,21 @@ def _limit(zone: Path) -> tuple[Path, float] | None:
     for kind in sorted(zone.glob("trip_point_*_type")):
         limit = _number(kind.with_name(kind.name.replace("_type", "_temp")))
         if limit is not None and limit > 0:
-            trips.setdefault(_text(kind).strip(), limit / 1e3)
+            trips.setdefault(text_of(kind).strip(), limit / 1e3)
     found = [trips[kind] for kind in _TRIPS if kind in trips]
     return (zone, found[0]) if found else None
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
 def _number(path: Path) -> float | None:
     try:
-        return float(_text(path))
+        return float(text_of(path))
     except ValueError:
         return None
 
 
 def _field(path: Path, line: str, prefix: str = "") -> float | None:
     """The number after ``prefix`` in the line that begins with ``line``."""
-    for words in map(str.split, _text(path).splitlines()):
+    for words in map(str.split, text_of(path).splitlines()):
         if words and words[0] == line:
             for word in words[1:]:
                 if word.startswith(prefix):

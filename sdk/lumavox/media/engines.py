@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from lumavox._system import cores
 from lumavox.audio import DialogEnhancer
 from lumavox.content import Decision
 from lumavox.downmix import Downmix
@@ -101,8 +101,3 @@ class Engines:
             opened.close()
         if self._stems is not None:
             self._stems.abandon()  # what is finished stays
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
