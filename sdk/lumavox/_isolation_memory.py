@@ -116,14 +116,9 @@ class Segment:
 
     def replied(self, sequence: int) -> bool:
         """Whether there is a reply to that call, be it read or not."""
-        return self.reply_status(sequence) is not None
-
-    def reply_status(self, sequence: int) -> int | None:
-        """The status in a sound reply header of that call."""
         offset = sequence % SLOTS * self._slot_bytes + _HEADER_BYTES
-        header = self._memory[offset : offset + _HEADER.size]
-        magic, _, found, status = _HEADER.unpack(header)
-        return int(status) if (magic, found) == (_MAGIC, sequence) else None
+        magic, _, found, _ = _HEADER.unpack_from(self._memory, offset)
+        return bool((magic, found) == (_MAGIC, sequence))
 
     def _write(self, offset: int, sequence: int, status: int) -> None:
         header = _HEADER.pack(_MAGIC, self._generation, sequence, status)

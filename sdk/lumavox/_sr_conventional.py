@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ._sr_surface import Surface
 from .errors import FrameError
 from .picture import Frame
@@ -23,12 +21,7 @@ class Conventional:
         if self._surface is None or not self._surface.fits(frame):
             self._surface = Surface(frame.format, frame.width, frame.height, self._scale)
         surface = self._surface
-        if out is None:
-            out = Frame.empty(surface.format, *surface.out_size)
-        else:
-            out.check_like(surface.format, *surface.out_size, "out")
-            if any(np.may_share_memory(a, b) for a, b in zip(frame.planes, out.planes)):
-                raise FrameError("out shares memory with the frame; give it memory of its own")
+        out = surface.out(frame, out)
         surface.bypass(surface.luma(frame), surface.target(out))
         surface.chroma(frame, out)
         surface.finish(frame, out)

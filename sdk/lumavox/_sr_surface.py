@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lumavox.errors import FrameError
 from lumavox.picture import Frame, PixelFormat
 from lumavox.resample_picture import ChromaResizer, PlaneResizer, enlarged_side
 
@@ -20,7 +21,7 @@ _P010_SHIFT = 6
 
 
 class Surface:
-    """Use, per frame: ``luma``, ``target``, fill the target, ``chroma``, ``finish``."""
+    """Use, per frame: ``out``, ``luma``, ``target``, fill the target, ``chroma``, ``finish``."""
 
     def __init__(self, format: PixelFormat, width: int, height: int, scale: float) -> None:
         self.format = format
@@ -43,6 +44,15 @@ class Surface:
     def fits(self, frame: Frame) -> bool:
         """Whether this surface is for frames like that one."""
         return frame.format is self.format and (frame.width, frame.height) == self.size
+
+    def out(self, frame: Frame, out: Frame | None) -> Frame:
+        """``out`` if it can take the result of ``frame``, a new frame for None. Raises `FrameError`."""
+        if out is None:
+            return Frame.empty(self.format, *self.out_size)
+        out.check_like(self.format, *self.out_size, "out")
+        if any(np.may_share_memory(a, b) for a, b in zip(frame.planes, out.planes)):
+            raise FrameError("out shares memory with the frame; give it memory of its own")
+        return out
 
     def luma(self, frame: Frame) -> np.ndarray:
         """The luma plane ``(height, width)`` for the network; valid until the next call."""
@@ -68,9 +78,8 @@ class Surface:
     def chroma(self, frame: Frame, out: Frame) -> None:
         """Enlarge the chroma of ``frame`` into ``out``; may run while the network works on the luma."""
         if self.format.packed_rgb:
-            self._resizer.resize(
-                self._ycc, self._ycc_large
-            )  # sited like luma; the Y in it is replaced in finish()
+            # Sited like luma; the Y in it is replaced in finish().
+            self._resizer.resize(self._ycc, self._ycc_large)
         elif self.format is PixelFormat.P010:
             small, large = self._low[0]
             np.right_shift(frame.planes[1], _P010_SHIFT, out=small)

@@ -41,7 +41,7 @@ CHANNEL_WEIGHTS: dict[int, tuple[float, ...]] = {
 }
 
 _OFFSET_LU = -0.691  # BS.1770-4 equation 2
-_ABSOLUTE_GATE_LUFS = -70.0
+ABSOLUTE_GATE_LUFS = -70.0
 _STEP_S = 0.1  # all measures are made of steps of this length
 
 # BS.1770-4 Annex 2: order 48, four phases of twelve taps. Row p, dotted with x[n-11..n] reversed, is the
@@ -145,7 +145,7 @@ class LoudnessMeter:
     def integrated_lufs(self) -> float:
         """Gated loudness since the beginning: 400 ms blocks, 75 % overlap, gates at -70 LUFS and -10 LU."""
         blocks = self._windows(4)
-        loud = blocks[_lufs(blocks) > _ABSOLUTE_GATE_LUFS]
+        loud = blocks[_lufs(blocks) > ABSOLUTE_GATE_LUFS]
         if not len(loud):
             return -math.inf
         gate = float(_lufs(loud.mean())) - 10.0
@@ -155,7 +155,7 @@ class LoudnessMeter:
     def loudness_range_lu(self) -> float:
         """Loudness range (EBU Tech 3342): 10th to 95th percentile of short-term loudness, gate at -20 LU."""
         blocks = self._windows(30)
-        loud = blocks[_lufs(blocks) > _ABSOLUTE_GATE_LUFS]
+        loud = blocks[_lufs(blocks) > ABSOLUTE_GATE_LUFS]
         if not len(loud):
             return 0.0
         levels = _lufs(loud)
@@ -302,6 +302,11 @@ def _fast_size(n: int) -> int:
 def lufs(power: float) -> float:
     """Loudness in LUFS of a K-weighted, channel-weighted mean square; ``-inf`` of none."""
     return _OFFSET_LU + 10 * math.log10(power) if power > 0 else -math.inf
+
+
+def power_of(loudness_lufs: float) -> float:
+    """The inverse of `lufs`."""
+    return float(10 ** ((loudness_lufs - _OFFSET_LU) / 10))
 
 
 def _lufs(power: NDArray[np.float64] | float) -> NDArray[np.float64]:

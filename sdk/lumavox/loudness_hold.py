@@ -18,6 +18,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from .loudness import ABSOLUTE_GATE_LUFS, power_of
+
 
 class LoudnessHold:
     """Follows a stream; ``update`` for each remixed frame, ``pass_dry`` for each that stays as it is.
@@ -34,7 +36,7 @@ class LoudnessHold:
     LIMIT_DB = 12.0
     RISE_DB_PER_S = 20.0
     FALL_DB_PER_S = 60.0
-    _GATE = 10 ** ((-70 + 0.691) / 10)  # absolute gate of BS.1770-4: quieter frames do not count
+    _GATE = power_of(ABSOLUTE_GATE_LUFS)  # quieter frames do not count
     _FRESH_S = 0.5  # after a change of controls the past counts no more than this
 
     def __init__(self, frames_per_second: float) -> None:

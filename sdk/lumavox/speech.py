@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .loudness import lufs
+from .loudness import lufs, power_of
 
 PRESENT_SHARE = 0.2  # of all power: dialog has begun
 ABSENT_SHARE = 0.08  # below it for HOLD_S: dialog has ended
@@ -72,7 +72,7 @@ class SpeechTracker:
         self._begin = max(1, round(BEGIN_S * frames_per_second))
         self._hold = max(1, round(HOLD_S * frames_per_second))
         self._window = np.zeros((round(_SHORT_TERM_S * frames_per_second), 2))
-        self._quietest = 10 ** ((MIN_DIALOG_LUFS + 0.691) / 10)
+        self._quietest = power_of(MIN_DIALOG_LUFS)
         self.reset()
 
     def reset(self) -> None:

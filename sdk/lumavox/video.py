@@ -166,7 +166,7 @@ class Upscaler:
         if self._closed:
             raise InputError("this Upscaler is closed; open another one")
         surface = self._surface_for(frame)
-        out = _target(frame, out, surface)
+        out = surface.out(frame, out)
         self._meter.frames_in += 1
         luma, target = surface.luma(frame), surface.target(out)
         chain = self._chain_for(luma)
@@ -341,15 +341,6 @@ class Upscaler:
         begun = time.perf_counter()
         surface.bypass(luma, target)
         self._runner.reserve_s = time.perf_counter() - begun
-
-
-def _target(frame: Frame, out: Frame | None, surface: Surface) -> Frame:
-    if out is None:
-        return Frame.empty(surface.format, *surface.out_size)
-    out.check_like(surface.format, *surface.out_size, "out")
-    if any(np.may_share_memory(a, b) for a, b in zip(frame.planes, out.planes)):
-        raise FrameError("out shares memory with the frame; give it memory of its own")
-    return out
 
 
 def _offered(bundle: Bundle) -> set[str]:

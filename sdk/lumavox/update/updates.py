@@ -40,6 +40,8 @@ from .session import Session
 from .settings import Settings
 from .slots import Bootable, Slots
 
+__all__ = ["Offer", "Session", "Settings", "Updates"]
+
 MAX_COUNTER_LEAP = 100_000
 """How much a release counter may rise at once: a stolen key cannot use up all numbers with one release."""
 
@@ -301,6 +303,3 @@ class Updates:
     def _lost(state: State) -> str | None:
         lost = state.trial.starts - state.trial.healthy if state.trial else 0
         return f"{lost} sessions began and did not end well" if lost >= MAX_LOST_SESSIONS else None
-
-
-__all__ = ["Offer", "Session", "Settings", "Updates"]
