@@ -68,8 +68,7 @@ def _run(name: str, out: Path, seconds: float) -> bool:
     verdict = "FOUND" if done.returncode else "nothing"
     print(
         f"{name:18} {verdict:8} {time.monotonic() - began:6.0f} s  {executed[-1] if executed else '?':>9} "
-        "inputs, "
-        f"{covered[-1] if covered else '?':>6} branches covered",
+        f"inputs, {covered[-1] if covered else '?':>6} branches covered",
         flush=True,
     )
     return done.returncode != 0

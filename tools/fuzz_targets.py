@@ -1,8 +1,7 @@
 """``TARGETS``: every parser of Lumavox that meets bytes from outside, each with valid seeds to mutate.
 
     with Sandbox() as sandbox:
-        TARGETS["bundle-zip"].check(data, sandbox)       # raises AssertionError for anything but a
-        LumavoxError
+        TARGETS["bundle-zip"].check(data, sandbox)       # whether it was accepted
 
 A target may raise a `LumavoxError` or succeed; whatever else it raises is a crash. Nothing may be written
 outside of the sandbox: an audit hook of the interpreter sees every opening, renaming and linking of a file.

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lumavox.errors import MissingExtraError
-
+from ._extras import required
 from .cell import Cell
 
 COLUMNS: dict[str, str] = {
@@ -56,10 +55,7 @@ def row(document: dict[str, Any]) -> dict[str, object]:
 
 def write_parquet(rows: Iterable[dict[str, object]], target: Path) -> None:
     """Replace ``target`` by the rows, through a temporary file of JSON lines that DuckDB reads."""
-    try:
-        import duckdb
-    except ImportError:
-        raise MissingExtraError("duckdb", "matrix", "the Parquet view of a store") from None
+    duckdb = required("duckdb", "the Parquet view of a store")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".view-") as folder:
         lines, made = Path(folder) / "rows.jsonl", Path(folder) / "rows.parquet"
         with lines.open("w", encoding="utf-8") as file:

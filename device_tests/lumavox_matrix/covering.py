@@ -8,11 +8,10 @@ is completed greedily; `uncovered` is the check, written independently, and an o
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lumavox.errors import MissingExtraError
+from ._extras import required
 
 __all__ = ["cover", "tuples_of", "uncovered"]
 
@@ -53,10 +52,7 @@ def _from_library(
     strength: int,
     risk: Mapping[Row, float],
 ) -> list[Row]:
-    try:
-        from covertable import make
-    except ImportError:
-        raise MissingExtraError("covertable", "matrix", "a covering plan") from None
+    make = required("covertable", "a covering plan").make
     # Projections onto the columns that vary; rows that differ elsewhere do not exist.
     by_projection: dict[Row, Row] = {}
     for row in sorted(valid, key=lambda r: -risk.get(r, 0.0)):
@@ -125,8 +121,3 @@ def _greedy(valid: Sequence[Row], missing: set[Tuple], strength: int, risk: Mapp
         missing = missing - gained
         holders = {row: left for row, held in holders.items() if (left := held - gained)}
     return chosen
-
-
-def pair_counts(rows: Iterable[Row], strength: int) -> Counter[Tuple]:
-    """How often each combination occurs, for reports."""
-    return Counter(t for row in rows for t in itertools.combinations(enumerate(row), strength))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import re
@@ -33,7 +32,7 @@ def as_json(cells: Sequence[Judged]) -> str:
         row: dict[str, Any] = plain(judged.verdict)
         row["cell_digest"] = judged.cell.digest
         row["plain_green"] = judged.verdict.plain_green
-        row["runs"] = [plain(dataclasses.replace(run)) for run in judged.runs]
+        row["runs"] = [plain(run) for run in judged.runs]
         rows.append(row)
     document = {"schema": SCHEMA, "version": __version__, "cells": rows}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"

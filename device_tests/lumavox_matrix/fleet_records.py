@@ -12,7 +12,6 @@ buckets.
 
 from __future__ import annotations
 
-import importlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -20,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lumavox.errors import MissingExtraError, OptionError
+from lumavox.errors import OptionError
 
+from ._extras import required
 from .fleet_record import MAX_TEXT
 
 __all__ = ["COLUMNS", "Records", "duck", "duck_errors"]
@@ -144,10 +144,7 @@ class Records:
 
 def duck() -> Any:
     """The module duckdb. Raises MissingExtraError."""
-    try:
-        return importlib.import_module("duckdb")
-    except ImportError:
-        raise MissingExtraError("duckdb", "matrix", "reading records of a fleet") from None
+    return required("duckdb", "reading records of a fleet")
 
 
 def _ingest(connection: Any, paths: Sequence[Path], target: Path) -> tuple[int, int]:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lumavox.errors import MissingExtraError
+from ._extras import required
 
 __all__ = ["Effect", "Ratio", "Sums", "compare", "ratio"]
 
@@ -128,7 +127,4 @@ def _normal() -> Any:
 
 
 def _scipy() -> Any:
-    try:
-        return importlib.import_module("scipy.stats")
-    except ImportError:
-        raise MissingExtraError("scipy", "matrix", "intervals of a fleet's rates") from None
+    return required("scipy.stats", "intervals of a fleet's rates")

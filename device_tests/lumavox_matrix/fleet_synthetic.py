@@ -94,8 +94,8 @@ def synthesize(path: Path, records: int, *, seed: int = 1, threads: int = 0) -> 
                 )
             else:
                 connection.execute(
-                    f"COPY ({_as_json(text)}) TO '{quoted}' (FORMAT csv, HEADER false, QUOTE '', DELIMITER "
-                    "'\\x01')"
+                    f"COPY ({_as_json(text)}) TO '{quoted}' "
+                    "(FORMAT csv, HEADER false, QUOTE '', DELIMITER '\\x01')"
                 )
         made.replace(path)
     finally:
@@ -114,20 +114,18 @@ def _as_json(rows: str) -> str:
         "{'schema': 1, 'session_id': session_id, 'task': task, 'state': state, 'ts_ms': ts_ms, "
         "'model': {'id': model, 'digest': 'none', 'version': model_version, 'variant': variant}, "
         "'content': content, 'ep_requested': ep_requested, 'ep_actual': ep_actual, 'runtime_version': "
-        "runtime_version, "
-        "'config_digest': config_digest, 'frames_in': frames_in, 'frames_bypassed': frames_bypassed, "
-        "'frames_late': frames_late, 'deadline_miss_count': deadline_miss_count, 'mem_peak_kb': mem_peak_kb, "
+        "runtime_version, 'config_digest': config_digest, 'frames_in': frames_in, "
+        "'frames_bypassed': frames_bypassed, 'frames_late': frames_late, "
+        "'deadline_miss_count': deadline_miss_count, 'mem_peak_kb': mem_peak_kb, "
         "'latency_us': {'p50': 0.0, 'p90': 0.0, 'p95': 0.0, 'p99': 0.0, 'p99_9': 0.0, 'max': latency_max_us, "
-        "'histogram': list_transform(histogram, lambda h: [h.bucket, h.count])}, 'self_check': {'vector_id': "
-        "'g', "
-        "'metric': 'max_lsb', 'value': 0.0, 'floor': 1.0, 'pass': self_check_pass}}"
+        "'histogram': list_transform(histogram, lambda h: [h.bucket, h.count])}, "
+        "'self_check': {'vector_id': 'g', 'metric': 'max_lsb', 'value': 0.0, 'floor': 1.0, "
+        "'pass': self_check_pass}}"
     )
     return (
         "SELECT CASE WHEN ended IS NULL THEN replace(line::VARCHAR, '\"ended\":null,', '') ELSE "
-        "line::VARCHAR END "
-        "FROM (SELECT ended, "
-        "to_json({'schema': 1, 'set_id': set_id, 'chipset': chipset, 'firmware': firmware, "
-        "'driver': driver, 'ended': ended, 'av_offset_ms': av_offset_ms, "
-        "'rollout': {'release': release, 'stage': stage, 'arm': arm}, "
+        "line::VARCHAR END FROM (SELECT ended, to_json({'schema': 1, "
+        "'set_id': set_id, 'chipset': chipset, 'firmware': firmware, 'driver': driver, 'ended': ended, "
+        "'av_offset_ms': av_offset_ms, 'rollout': {'release': release, 'stage': stage, 'arm': arm}, "
         f"'record': {record}}}) AS line FROM ({rows}))"
     )

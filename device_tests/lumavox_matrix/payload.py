@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -76,8 +75,3 @@ def runner() -> bytes:
         }.items():
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files of a staged folder."""
-    return sum(os.path.getsize(p) for p in folder.rglob("*") if p.is_file())

@@ -92,9 +92,8 @@ def _stops(policy: RolloutPolicy, look: Look, verdicts: tuple[Verdict, ...]) -> 
     found = [look.stop_order] if look.stop_order is not None else []
     found += [
         f"{guard.name}: {guard.treated_events} sets with the new model and {guard.control_events} with the "
-        "old "
-        f"one had an event; e-value {_e_value(guard.log_harm)} for harm, {len(verdicts) / policy.alpha:.0f} "
-        "stop"
+        f"old one had an event; e-value {_e_value(guard.log_harm)} for harm, "
+        f"{len(verdicts) / policy.alpha:.0f} stop"
         for guard, verdict in zip(look.guards, verdicts)
         if verdict == "harm"
     ]
@@ -116,8 +115,8 @@ def _waits(policy: RolloutPolicy, look: Look, verdicts: tuple[Verdict, ...]) -> 
         found.append(f"the stage lasts {stage.min_hours:g} h at least, {look.hours:.1f} h are over")
     if look.reported_sets < policy.must_report * look.treated_sets or not look.treated_sets:
         found.append(
-            f"{look.reported_sets} of {look.treated_sets} new sets sent records, {policy.must_report:.0%} "
-            "must"
+            f"{look.reported_sets} of {look.treated_sets} new sets sent records, "
+            f"{policy.must_report:.0%} must"
         )
     guards = dict(policy.guards.items())
     for guard, verdict in zip(look.guards, verdicts):

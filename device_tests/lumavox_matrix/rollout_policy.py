@@ -67,10 +67,8 @@ class Guards:
     """What is watched; an event is the first one of a set since its stage began (`rollout_records`)."""
 
     crash: Guard = Guard(rare=0.015)  # a session that ended by a crash of player or worker
-    bypass: Guard = (
-        Guard()
-    )  # a session with more than `Limits.bypass_share` of frames by the conventional path
-    miss: Guard = Guard()  # a session with more than `Limits.miss_share` of frames late
+    bypass: Guard = Guard()  # a session with more frames by the conventional path than the limit
+    miss: Guard = Guard()  # a session with more late frames than the limit
     av: Guard = Guard()  # a session whose sound is off its picture by more than the limits
     self_check: Guard = Guard()  # a golden vector that did not come out
     silent: Guard = Guard(harm_ratio=2.0)  # no record at all within `RolloutPolicy.window_hours`
@@ -125,8 +123,7 @@ class RolloutPolicy:
         if any(stage.min_hours < self.window_hours for stage in self.stages):
             raise OptionError(
                 f"stages: min_hours must be at least window_hours ({self.window_hours:g}): before that it is "
-                "not "
-                "known which sets are silent"
+                "not known which sets are silent"
             )
         shares = [stage.share for stage in self.stages]
         if not shares or any(a >= b for a, b in itertools.pairwise(shares)) or shares[-1] != 1.0:
@@ -136,8 +133,7 @@ class RolloutPolicy:
         if before_last + control >= 1:
             raise OptionError(
                 f"stages: controls ({control:g} in all) are fresh sets of each stage; with the "
-                f"{before_last:g} "
-                "treated before the last stage they must leave some sets over"
+                f"{before_last:g} treated before the last stage they must leave some sets over"
             )
 
     def arms(self, stage: int) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -20,7 +20,7 @@ from .fleet_records import Records, duck_errors
 from .fleet_sql import CRASHED
 from .rollout import GuardLook, Look
 from .rollout_evidence import Events, Evidence, Urn, log_rare
-from .rollout_policy import RolloutPolicy
+from .rollout_policy import Guard, RolloutPolicy
 from .rollout_state import Arm, Rollout, arm_of
 
 __all__ = ["look_at"]
@@ -47,7 +47,7 @@ def look_at(records: Records, policy: RolloutPolicy, rollout: Rollout, now_ms: i
     urns = [Urn(sizes.treated, sizes.control) for sizes in rollout.stages[: rollout.stage + 1]]
     for stage, urn in enumerate(urns):
         _silence(policy, rollout, found, stage, urn, begin_ms, now_h)
-    guards = tuple(_guard(policy, found, urns, name) for name, _ in policy.guards.items())
+    guards = tuple(_guard_look(found, urns, name, guard) for name, guard in policy.guards.items())
     reported = [sum(treated for _, treated in found.first_h[stage]) for stage in range(len(urns))]
     crashed = next(guard.treated_events for guard in guards if guard.name == "crash")
     began_ms = rollout.stages[rollout.stage].began_ms or begin_ms
@@ -112,8 +112,7 @@ def _silence(
     found.over_with_event["silent"] += sum(silent)
 
 
-def _guard(policy: RolloutPolicy, found: _Found, urns: list[Urn], name: str) -> GuardLook:
-    guard = dict(policy.guards.items())[name]
+def _guard_look(found: _Found, urns: list[Urn], name: str, guard: Guard) -> GuardLook:
     parts = []
     for stage in range(len(urns)):
         pairs = sorted(found.events[name, stage], key=lambda pair: pair[0])

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from .rollout import Decision, GuardLook, Look, decide
 from .rollout_evidence import Events, Evidence, Urn, log_rare
-from .rollout_policy import RolloutPolicy
+from .rollout_policy import Guards, RolloutPolicy
 
 __all__ = ["BAD", "GOOD", "RULES", "Fleet", "Model", "Outcome", "Rule", "simulate"]
 
 Floats = NDArray[np.float64]
-GUARDS = ("crash", "bypass", "miss", "av", "self_check", "silent")
+GUARDS = tuple(name for name, _ in Guards().items())
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,6 @@ class Outcome:
     stopped_by: str  # the first reason's guard
     stage: int
     hours: float  # since the rollout began
-    stage_ends_h: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,7 @@ class Stratum:
     fetch_h: Floats  # of the treated
     report_h: tuple[Floats, Floats]  # the first record of each set
     seen_h: Mapping[str, tuple[Floats, Floats]]  # first events, when they are known
-    windows_h: Mapping[
-        str, tuple[Floats, Floats]
-    ]  # ends of the treated sets' windows; of those with an event
+    windows_h: Mapping[str, tuple[Floats, Floats]]  # ends of the treated sets' windows: all, with an event
 
     def events(self, guard: str, urn: int, until_h: float) -> Events:
         """First events in the order in which they are known."""
@@ -132,7 +129,6 @@ def simulate(
     fleets."""
     judge, now, strata = rule(), 0.0, list[Stratum]()
     others: list[Floats] = []
-    ends: list[float] = []
     for stage in range(len(policy.stages)):
         rng = np.random.default_rng([seed, stage])
         joined, control = policy.arms(stage)
@@ -146,13 +142,12 @@ def simulate(
             decision = judge(policy, strata, now)
             if decision.action != "hold":
                 break
-        ends.append(now)
         if decision.action == "stop":
             break
     met = sum(_until(times, now) for times in (*(s.fetch_h for s in strata), *others))
     stopped = decision.action == "stop"
     by = decision.reasons[0].partition(":")[0] if stopped else ""
-    return Outcome(met, stopped, by, stage, now, tuple(ends))
+    return Outcome(met, stopped, by, stage, now)
 
 
 def _fetches(fleet: Fleet, began_h: float, sets: int, rng: np.random.Generator) -> Floats:

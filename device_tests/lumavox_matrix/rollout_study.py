@@ -10,7 +10,6 @@ Shares of replicas come with the exact binomial interval of Clopper and Pearson 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from lumavox._parse import plain
-from lumavox.errors import MissingExtraError
 
+from ._extras import required
 from ._tables import Interval, Intervals, Table
 from .rollout_policy import RolloutPolicy
 from .rollout_simulator import BAD, GOOD, RULES, Fleet, Model, Outcome, simulate
@@ -72,19 +71,17 @@ class Study:
         good, bad = mine[GOOD.name], mine[HELD_MODEL]
         return (
             f"A harmless model was stopped in {good.stopped} of {good.replicas:,} rollouts (with 97.5 % "
-            "confidence "
-            f"at most {good.high:.2%}; the bar is {MAX_FALSE_STOPS:.0%}). {HELD_MODEL!r} was stopped before "
-            f"{MAX_MET_SHARE:.0%} of the sets met it in {bad.within} of {bad.replicas:,} rollouts (at least "
-            f"{bad.within_low:.1%}), {bad.met_max:,} sets at most. "
+            f"confidence at most {good.high:.2%}; the bar is {MAX_FALSE_STOPS:.0%}). {HELD_MODEL!r} was "
+            f"stopped before {MAX_MET_SHARE:.0%} of the sets met it in {bad.within} of {bad.replicas:,} "
+            f"rollouts (at least {bad.within_low:.1%}), {bad.met_max:,} sets at most. "
             + ("Both hold." if self.holds else "NOT held.")
         )
 
     def table(self) -> Table:
         """For people."""
         header = (
-            "rule", "model", "rollouts", "stopped", "95 % interval", "stopped before 2 % of sets", "sets "
-            "met, median",
-            "95 % of rollouts", "most", "hours, median",
+            "rule", "model", "rollouts", "stopped", "95 % interval", "stopped before 2 % of sets",
+            "sets met, median", "95 % of rollouts", "most", "hours, median",
         )  # fmt: skip
         return Table(f"Rollouts to a fleet of {self.sets:,} sets", header, tuple(map(_cells, self.rows)), 8)
 
@@ -129,10 +126,7 @@ def study(
 
 def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Exact interval of a share (Clopper and Pearson, 1934)."""
-    try:
-        beta = importlib.import_module("scipy.stats").beta
-    except ImportError:
-        raise MissingExtraError("scipy", "matrix", "intervals of shares") from None
+    beta = required("scipy.stats", "intervals of shares").beta
     tail = (1 - confidence) / 2
     low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
     high = float(beta.isf(tail, successes + 1, trials - successes)) if successes < trials else 1.0

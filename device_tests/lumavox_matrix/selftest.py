@@ -18,12 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ._extras import required
 from .policy import Regression
-from .stats import DEFAULT_SD_LOG, Arms, Change, _scipy_stats, decide, interleaved, runs_needed
+from .stats import DEFAULT_SD_LOG, Arms, Change, decide, interleaved, runs_needed
 
 __all__ = ["Noise", "SelfTest", "self_test"]
 
 MAX_FALSE_ALARMS, MIN_POWER = 0.01, 0.9
+_PURPOSE = "measuring the gate"
 Runs = NDArray[np.float64]
 
 
@@ -48,7 +50,7 @@ class Noise:
         in_b = np.array([letter == "B" for letter in interleaved(runs)])
         rank = math.ceil(0.99 * self.frames)
         at = rng.beta(rank, self.frames - rank + 1, (cells, 2 * runs))
-        log = math.log1p(self.frame_cv) * _scipy_stats().norm.ppf(at)
+        log = math.log1p(self.frame_cv) * required("scipy.stats", _PURPOSE).norm.ppf(at)
         log += rng.normal(0.0, math.log1p(self.run_cv), at.shape)
         log += np.linspace(0.0, 1.0, 2 * runs) * rng.uniform(-self.drift, self.drift, (cells, 1))
         log += math.log1p(self.disturbance) * (rng.random(at.shape) < self.disturbed)
@@ -153,5 +155,5 @@ def _frames_false_alarms(noise: Noise, rule: Regression, rng: np.random.Generato
     level = rng.normal(0.0, math.log1p(noise.run_cv), (cells, 2, 8, 1))
     frames = level + rng.normal(0.0, math.log1p(noise.frame_cv), (cells, 2, 8, noise.frames))
     flat = frames.reshape(cells, 2, -1)
-    p = _scipy_stats().ttest_ind(flat[:, 0], flat[:, 1], axis=1, equal_var=False).pvalue
+    p = required("scipy.stats", _PURPOSE).ttest_ind(flat[:, 0], flat[:, 1], axis=1, equal_var=False).pvalue
     return float(np.mean(p <= rule.alpha))

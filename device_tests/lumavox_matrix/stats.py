@@ -19,14 +19,14 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lumavox.errors import MissingExtraError, OptionError
+from lumavox.errors import OptionError
 
+from ._extras import required
 from .policy import Regression
 
 __all__ = ["Arms", "Change", "adjusted", "compare", "decide", "interleaved", "runs_needed"]
@@ -240,10 +240,5 @@ def _rounded(sd_log: float) -> float:
     return math.ceil(1e3 * SD_MARGIN * sd_log) / 1e3
 
 
-def _scipy_stats() -> ModuleType:
-    try:
-        from scipy import stats
-    except ImportError:
-        raise MissingExtraError("scipy", "matrix", "comparing versions") from None
-    found: ModuleType = stats
-    return found
+def _scipy_stats() -> Any:
+    return required("scipy.stats", "comparing versions")

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lumavox.errors import MissingExtraError
-
+from ._extras import required
 from .cell import Cell, Status
 from .changes import VERSIONED
 from .judged import Judged, slot_of
@@ -87,10 +86,7 @@ def trends(cells: Iterable[Judged]) -> list[Trend]:
 
 def change_points(series_us: Sequence[float]) -> list[tuple[int, float, float]]:
     """(index of the first run of a new level, its ratio to the level before, p) of each change."""
-    try:
-        import ruptures
-    except ImportError:
-        raise MissingExtraError("ruptures", "matrix", "change points of a history") from None
+    ruptures = required("ruptures", "change points of a history")
     if len(series_us) < 2 * MIN_RUNS:
         return []
     levels = np.log(np.asarray(series_us, np.float64))
@@ -115,8 +111,7 @@ def _noise(levels: Levels) -> float:
 
 def _step(before: Levels, after: Levels) -> tuple[float, float]:
     """Difference of means, and Student's two-sided p (one spread for both: it is the same machine)."""
-    from scipy import stats
-
+    stats = required("scipy.stats", "change points of a history")
     n, m = len(before), len(after)
     pooled = (n * before.var() + m * after.var()) / (n + m - 2)
     error = math.sqrt(max(pooled, LEAST_SD_LOG**2) * (1 / n + 1 / m))

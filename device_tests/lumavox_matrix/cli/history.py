@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     runs = sum(len(trend.points) for trend in found)
     slower = sum(change.ratio > 1 for _, change in told)
     print(
-        f"{len(found)} histories of {runs} runs; {len(told)} changes of level, {slower} of them to slower "
-        "times"
+        f"{len(found)} histories of {runs} runs; {len(told)} changes of level, "
+        f"{slower} of them to slower times"
     )
     for trend, change in sorted(told, key=lambda pair: -abs(pair[1].ratio - 1)):
         print("  " + _line(trend, change))

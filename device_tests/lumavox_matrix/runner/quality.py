@@ -90,9 +90,7 @@ def mixture(rate_hz: int) -> tuple[Float, Float]:
     time_s = np.arange(int((SECONDS + 0.1) * rate_hz)) / rate_hz
     pitch = 140 * (1 + 0.18 * np.sin(2 * np.pi * 0.7 * time_s) + 0.03 * np.sin(2 * np.pi * 5.1 * time_s))
     phase = 2 * np.pi * np.cumsum(pitch) / rate_hz
-    slow_s = time_s[
-        ::_SLOW
-    ]  # formants move slowly: they are computed now and then, emulated devices are slow
+    slow_s = time_s[::_SLOW]  # formants move slowly, and so do emulated devices: computed now and then
     first = 550 + 250 * np.sin(2 * np.pi * 1.3 * slow_s)
     second = 1500 + 500 * np.sin(2 * np.pi * 0.9 * slow_s + 1)
     voice = np.zeros_like(time_s)
