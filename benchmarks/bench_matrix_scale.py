@@ -1,7 +1,7 @@
 """What the matrix promises of itself, measured; each part prints a table, or writes it into a document.
 
     python benchmarks/bench_matrix_scale.py cells                       # ten thousand cells
-    python benchmarks/bench_matrix_scale.py gate plan workers night faults
+    python benchmarks/bench_matrix_scale.py page gate plan workers night faults
     python benchmarks/bench_matrix_scale.py cells --write docs/matrix.md
 
 ``--write`` replaces what is between ``<!-- measured: PART -->`` and ``<!-- /measured -->``. CPU seconds are
@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "sdk"), str(ROOT / "device_tests"), str(ROOT / "device_tests" / "tests")]
 sys.path.append(str(ROOT / "benchmarks"))
 
-from matrix_parts import PARTS  # noqa: E402
+from matrix_parts import PARTS, Skipped  # noqa: E402
+
+from lumavox._files import replace_file  # noqa: E402
 
 
 def main() -> int:
@@ -31,7 +33,11 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="a Markdown file with the marks")
     args = parser.parse_args()
     for name in args.parts:
-        text = PARTS[name]()
+        try:
+            text = PARTS[name]()
+        except Skipped as reason:
+            print(f"\n{name}: skipped: {reason}")
+            continue
         print(f"\n{text}")
         if args.write:
             write(args.write, name, f"{text}\n\n{circumstances()}")
@@ -53,9 +59,7 @@ def write(path: Path, name: str, text: str) -> None:
     before = path.read_text(encoding="utf-8")
     if not block.search(before):
         raise SystemExit(f"{path} has no block <!-- measured: {name} --> ... <!-- /measured -->")
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(block.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", before, count=1), encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, block.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", before, count=1))
 
 
 if __name__ == "__main__":

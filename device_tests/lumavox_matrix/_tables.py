@@ -1,19 +1,17 @@
 """``Table`` and ``Intervals``: the same figures for a terminal, as Markdown, as HTML and as a plot (SVG).
 
-Used by `fleet_report` and `rollout_report`. Every text may come from outside and is escaped.
+Used by `fleet_report` and `rollout_study`. Every text may come from outside and is escaped.
 """
 
 from __future__ import annotations
 
 import html
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-__all__ = ["Interval", "Intervals", "Table", "as_page", "replace_file"]
+__all__ = ["Interval", "Intervals", "Table", "as_page"]
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _STYLE = """
@@ -45,14 +43,18 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     numbers: int = 0
 
+    @property
+    def _first_number(self) -> int:
+        return len(self.header) - self.numbers
+
     def text(self) -> str:
         """For a terminal."""
         lines = [tuple(_plain(cell) for cell in row) for row in (self.header, *self.rows)]
         widths = [max(len(row[i]) for row in lines) for i in range(len(self.header))]
-        first_number = len(self.header) - self.numbers
         shown = [
             "  ".join(
-                c.rjust(w) if i >= first_number else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))
+                c.rjust(w) if i >= self._first_number else c.ljust(w)
+                for i, (c, w) in enumerate(zip(row, widths))
             )
             for row in lines
         ]
@@ -60,20 +62,18 @@ class Table:
 
     def markdown(self) -> str:
         """As a section of a Markdown file."""
-        first_number = len(self.header) - self.numbers
-        rule = ["---:" if i >= first_number else "---" for i in range(len(self.header))]
+        rule = ["---:" if i >= self._first_number else "---" for i in range(len(self.header))]
         rows = [self.header, rule, *self.rows]
         lines = ["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in rows]
         return "\n".join([f"## {_plain(self.title)}", "", *lines, ""])
 
     def html(self) -> str:
         """As a section of a page."""
-        first_number = len(self.header) - self.numbers
         head = "".join(f'<th scope="col">{_html(cell)}</th>' for cell in self.header)
         body = "".join(
             "<tr>"
             + "".join(
-                f'<td class="n">{_html(c)}</td>' if i >= first_number else f"<td>{_html(c)}</td>"
+                f'<td class="n">{_html(c)}</td>' if i >= self._first_number else f"<td>{_html(c)}</td>"
                 for i, c in enumerate(row)
             )
             + "</tr>\n"
@@ -152,17 +152,6 @@ def as_page(title: str, notes: Sequence[str], parts: Sequence[Table | Intervals]
         f"<title>{_html(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{_html(title)}</h1>\n{told}{body}</main>\n</body>\n</html>\n"
     )
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        made.write_text(text, encoding="utf-8")
-        made.replace(path)
-    finally:
-        made.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from lumavox._files import replace_file
 from lumavox._parse import plain
 
-from ._tables import Interval, Intervals, Table, as_page, replace_file
+from ._tables import Interval, Intervals, Table, as_page
 from .fleet import FleetView, Group
 from .fleet_sql import METRICS
 from .fleet_statistics import Effect, Ratio
@@ -60,15 +61,13 @@ def _notes(view: FleetView) -> list[str]:
     notes = [
         f"{view.records:,} records, {view.sessions:,} sessions of {view.sets:,} sets.{hidden}",
         "Rates are per thousand frames (bypassed, late) or sessions, with 95 % intervals from the spread "
-        "between "
-        "sets.",
+        "between sets.",
     ]
     if view.comparison:
         left = f" {view.strata_left_out} strata have too few sets." if view.strata_left_out else ""
         notes.append(
             f"Compared within groups that are equal but for {view.comparison.axis}.{left} Only a random draw "
-            "of "
-            "who is in which arm makes a difference an effect of it."
+            "of who is in which arm makes a difference an effect of it."
         )
     return notes
 

@@ -18,10 +18,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lumavox._files import replace_file
 from lumavox._parse import dump_json, load_json, parse, plain
 from lumavox.errors import OptionError
 
-from ._tables import replace_file
 from .rollout_policy import RolloutPolicy
 
 __all__ = ["Arm", "ArmSizes", "Rollout", "arm_of", "has_new_model", "rank"]
@@ -86,8 +86,7 @@ class Rollout:
         if min(treated[0], control[0]) < 1:
             raise OptionError(
                 f"{len(seen)} sets are too few: the first stage has {treated[0]} sets and {control[0]} as "
-                "its "
-                "control; list more sets or make the first stage larger"
+                "its control; list more sets or make the first stage larger"
             )
         sizes = [ArmSizes(t, c) for t, c in zip(treated, control)]
         return cls(SCHEMA, release, (dataclasses.replace(sizes[0], began_ms=now_ms), *sizes[1:]))
@@ -113,7 +112,7 @@ class Rollout:
 
     def save(self, path: Path) -> None:
         """Write it in one step."""
-        replace_file(path, dump_json(plain(self)).decode())
+        replace_file(path, dump_json(plain(self)))
 
     @classmethod
     def load(cls, path: Path) -> Rollout:

@@ -17,11 +17,16 @@ DEFAULT_STORE = Path("out/matrix")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them to a subcommand."""
+    add_store(parser)
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="limits and release rules (TOML)")
+    parser.add_argument("--tier", metavar="NAME", help="only results of this tier")
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the store."""
     parser.add_argument(
         "--store", type=Path, default=DEFAULT_STORE, metavar="DIR", help=f"results (default: {DEFAULT_STORE})"
     )
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="limits and release rules (TOML)")
-    parser.add_argument("--tier", metavar="NAME", help="only results of this tier")
 
 
 def chosen_policy(args: argparse.Namespace) -> Policy:
@@ -31,10 +36,19 @@ def chosen_policy(args: argparse.Namespace) -> Policy:
 
 def judged_cells(args: argparse.Namespace, policy: Policy, folder: Path | None = None) -> list[Judged]:
     """The judged cells of the store that is meant, or of ``folder``."""
-    where = folder or args.store
-    if not (where / "store.json").is_file():
-        raise OptionError(f"{where} is no store of results; `lumavox-matrix run --store {where}` makes one")
-    return judge_all(_wanted(Store.open(where), args.tier), policy)
+    return judge_all(_wanted(opened_store(folder or args.store), args.tier), policy)
+
+
+def is_store(folder: Path | str) -> bool:
+    """Whether there is a store in ``folder``."""
+    return (Path(folder) / "store.json").is_file()
+
+
+def opened_store(folder: Path) -> Store:
+    """The store in ``folder``. Raises OptionError where there is none."""
+    if not is_store(folder):
+        raise OptionError(f"{folder} is no store of results; `lumavox-matrix run --store {folder}` makes one")
+    return Store.open(folder)
 
 
 def _wanted(store: Store, tier: str | None) -> Iterator[Result]:

@@ -7,11 +7,12 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from lumavox._files import replace_file
 from lumavox._parse import dump_json, plain
-from lumavox.errors import OptionError
 from lumavox_matrix.agreement import Agreement, agreements
 from lumavox_matrix.result import Result
-from lumavox_matrix.store import Store
+
+from . import _cells
 
 HELP = "compare the integer outputs of all devices bit for bit, where they must be equal"
 
@@ -19,17 +20,15 @@ HELP = "compare the integer outputs of all devices bit for bit, where they must 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which results."""
     parser.add_argument("--write", type=Path, metavar="FILE", help="also as JSON")
-    parser.add_argument("--store", type=Path, default=Path("out/matrix"), metavar="DIR", help="results")
+    _cells.add_store(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 1 if a pair that must be equal is not, or if there is none to compare."""
-    if not (args.store / "store.json").is_file():
-        raise OptionError(f"{args.store} is no store of results; `lumavox-matrix run` makes one")
-    results = list(Store.open(args.store).results())
+    results = list(_cells.opened_store(args.store).results())
     found = agreements(results)
     if args.write:
-        args.write.write_bytes(dump_json({"groups": plain(found), "seconds": _seconds(results)}))
+        replace_file(args.write, dump_json({"groups": plain(found), "seconds": _seconds(results)}))
     for group in found:
         print(_line(group))
     wrong = [group for group in found if not group.equal]
@@ -39,14 +38,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _seconds(results: Sequence[Result]) -> dict[str, dict[str, float]]:
-    """By chipset, how many runs came back and how long they took."""
+    """By device, how many runs came back and how long they took."""
     took: dict[str, list[float]] = {}
     for result in results:
         if result.record is not None:
-            took.setdefault(result.cell.soc, []).append(result.outcome.seconds)
+            took.setdefault(result.device, []).append(result.outcome.seconds)
     return {
-        soc: {"runs": len(each), "median": statistics.median(each), "longest": max(each)}
-        for soc, each in sorted(took.items())
+        device: {"runs": len(each), "median": statistics.median(each), "longest": max(each)}
+        for device, each in sorted(took.items())
     }
 
 

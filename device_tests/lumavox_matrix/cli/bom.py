@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lumavox._files import replace_file
 from lumavox.errors import OptionError
 from lumavox_matrix.bom import as_cyclonedx
 
@@ -32,7 +33,5 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         print(text, end="")
         return 0
-    partial = args.out.with_name(args.out.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(args.out)
+    replace_file(args.out, text)
     return 0

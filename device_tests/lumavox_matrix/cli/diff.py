@@ -17,6 +17,7 @@ from lumavox_matrix.tiers import tier
 from lumavox_matrix.virtual import virtual_models
 
 from . import _cells, _scope
+from ._cells import is_store
 
 HELP = "show what changed between two firmwares, drivers, engines, models or stores"
 
@@ -60,15 +61,15 @@ def run(args: argparse.Namespace) -> int:
 def compared(args: argparse.Namespace, a: str, b: str) -> Difference:
     """The difference of two sides as they are named on the command line."""
     policy = _cells.chosen_policy(args)
-    own = _cells.judged_cells(args, policy) if not (_is_store(a) and _is_store(b)) else []
-    cells = [_cells.judged_cells(args, policy, Path(side)) if _is_store(side) else own for side in (a, b)]
-    sides = [Side() if _is_store(side) else Side.parse(side) for side in (a, b)]
+    own = _cells.judged_cells(args, policy) if not (is_store(a) and is_store(b)) else []
+    cells = [_cells.judged_cells(args, policy, Path(side)) if is_store(side) else own for side in (a, b)]
+    sides = [Side() if is_store(side) else Side.parse(side) for side in (a, b)]
     return difference(cells[0], cells[1], sides[0], sides[1], policy.regression)
 
 
 def _settled(args: argparse.Namespace) -> Settled:
     for side in (args.a, args.b):
-        if _is_store(side) or "runtime" in Side.parse(side).axes:
+        if is_store(side) or "runtime" in Side.parse(side).axes:
             raise OptionError(
                 f"--rerun: {side!r} cannot be run again from here, it is of another version of lumavox; "
                 "name sides by axes of the cells in --store, such as firmware=1.0"
@@ -89,10 +90,6 @@ def _settled(args: argparse.Namespace) -> Settled:
     if found.elsewhere:
         print(f"{len(found.elsewhere)} pairs wait for runs, but no device at hand has both of their versions")
     return found
-
-
-def _is_store(text: str) -> bool:
-    return (Path(text) / "store.json").is_file()
 
 
 def _line(row: Row) -> str:

@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from lumavox._files import replace_file
 from lumavox.errors import OptionError
-from lumavox_matrix._tables import Table, as_page, replace_file
+from lumavox_matrix._tables import Table, as_page
 from lumavox_matrix.fleet_records import Records
 from lumavox_matrix.rollout import Decision, Look, decide
 from lumavox_matrix.rollout_policy import RolloutPolicy, read_rollout_policy
@@ -106,10 +107,9 @@ def _told(policy: RolloutPolicy, look: Look, decision: Decision) -> str:
     stop, go = len(look.guards) / policy.alpha, 1 / policy.beta
     title = (
         f"stage {look.stage + 1} of {len(policy.stages)}, {look.hours:.1f} h: sets with an event, and "
-        "e-values "
-        f"(harm stops at {stop:.0f}; harmless or rare at {go:.0f})"
+        f"e-values (harm stops at {stop:.0f}; harmless or rare at {go:.0f})"
     )
-    lines = [Table(title, header, rows, 5).text(), "", f"{decision.action.upper()}"]
+    lines = [Table(title, header, rows, 5).text(), "", decision.action.upper()]
     return "\n".join([*lines, *(f"  {reason}" for reason in decision.reasons)])
 
 

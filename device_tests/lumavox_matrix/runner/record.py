@@ -8,11 +8,11 @@ culprits are concluded from it elsewhere.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lumavox._files import replace_file
 from lumavox._parse import dump_json, load_json, parse, plain
 from lumavox.errors import OptionError
 from lumavox.telemetry import TelemetryRecord
@@ -131,6 +131,4 @@ class Record:
 
 def write(record: Record, path: Path) -> None:
     """Replace the file in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(dump_json(record.to_dict()))
-    os.replace(temporary, path)
+    replace_file(path, dump_json(record.to_dict()))

@@ -16,6 +16,7 @@ import platform
 from pathlib import Path
 
 from lumavox import __version__, backends
+from lumavox._system import text_of
 from lumavox.bundle import Bundle
 from lumavox.session import Session
 
@@ -92,12 +93,8 @@ def probe(engine: str) -> Device:
 
 
 def _cpu() -> tuple[str | None, tuple[str, ...]]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace")
-    except OSError:
-        return platform.processor() or None, ()
     entries: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text_of("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         entries.setdefault(name.strip().lower(), value.strip())
     named = entries.get("model name") or entries.get("cpu part") or platform.processor()
