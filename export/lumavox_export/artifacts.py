@@ -7,11 +7,11 @@ so an interrupted stage has none.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lumavox._files import replace_file
 from lumavox._parse import dump_json, load_json, parse, plain
 from lumavox.errors import LumavoxError
 
@@ -52,9 +52,7 @@ class Artifact:
     ) -> Artifact:
         """Record that the files ``names`` of ``folder`` are the result of these inputs."""
         files = {name: _sha256(folder / name) for name in names}
-        partial = folder / f"{RECORD}.{os.getpid()}"
-        partial.write_bytes(dump_json(plain(Record(stage, inputs_sha256, files, notes))))
-        partial.replace(folder / RECORD)
+        replace_file(folder / RECORD, dump_json(plain(Record(stage, inputs_sha256, files, notes))))
         return cls(stage, folder, inputs_sha256, files, dict(notes))
 
     @classmethod

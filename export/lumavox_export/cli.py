@@ -182,6 +182,7 @@ def _run_stages(args: argparse.Namespace) -> int:
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
+    from lumavox._files import replace_file
     from lumavox._parse import dump_json
     from lumavox.errors import OptionError
 
@@ -209,9 +210,7 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     measured, table = evaluate(recipe, work, options)
     print(table)
     for path in [args.json] * (args.json is not None) + [recipe.folder / "measured.json"] * args.write:
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(dump_json(measured))
-        partial.replace(path)
+        replace_file(path, dump_json(measured))
     return 0
 
 

@@ -311,12 +311,12 @@ def _write_bundle(bundle: Bundle, outcomes: list[Outcome], args: argparse.Namesp
 
 
 def _write_table(models: list[tuple[Bundle, Path]], compiler: Compiler, names: list[str], path: Path) -> int:
+    from lumavox._files import replace_file
+
     from .npu.table import targets_table
 
     text = targets_table(models, compiler, names)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
+    replace_file(path, text)
     print(f"{len(models)} models on every target: {path}")
     return 0
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lumavox._files import replace_file
 from lumavox.remix import LEVELS
 
 from .errors import StageError
@@ -35,9 +36,7 @@ def write_summary(models: Path, readme: Path) -> None:
         raise StageError(f"{readme} has no block between {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
     after = rest.split(END, 1)[1]
-    partial = readme.with_suffix(".partial")
-    partial.write_text(f"{before}{BEGIN}\n\n{summary(models)}\n\n{END}{after}")
-    partial.replace(readme)
+    replace_file(readme, f"{before}{BEGIN}\n\n{summary(models)}\n\n{END}{after}")
 
 
 def _sr(models: list[dict[str, Any]]) -> str:

@@ -19,6 +19,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lumavox._files import replace_file
+
 from .checkpoint import Checkpoint
 from .errors import StageError
 from .machine import CPU, Machine, Network
@@ -189,9 +191,7 @@ def _cut_log(path: Path, start: int) -> None:
     """Leave out what a run logged after the checkpoint that it goes on from, or wrote by half."""
     lines = path.read_text().splitlines() if start and path.is_file() else []
     kept = [line for line in lines if _logged_step(line) < start]
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(f"{line}\n" for line in kept))
-    partial.replace(path)
+    replace_file(path, "".join(f"{line}\n" for line in kept))
 
 
 def _logged_step(line: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+
+from lumavox._files import replace_file
 
 from .errors import StageError
 
@@ -23,10 +24,7 @@ def write_weights(path: Path, contents: Mapping[str, State]) -> None:
         for name, state in contents.items()
         for key, value in state.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_bytes(save(flat))
-    partial.replace(path)
+    replace_file(path, save(flat))
 
 
 def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:

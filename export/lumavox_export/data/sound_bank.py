@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lumavox._files import replace_file
+
 from ..progress import progress
 from .manifest import Dataset
 
@@ -88,6 +90,4 @@ def _decode(datasets: Sequence[Dataset], rate_hz: int, folder: Path) -> None:
                 index.setdefault(entry.group or entry.file, []).append((offset, len(data)))
                 offset += len(data)
     partial.replace(folder / "sound.s16")
-    listing = folder / f"index.{os.getpid()}"
-    listing.write_text(json.dumps(index))
-    listing.replace(folder / "index.json")
+    replace_file(folder / "index.json", json.dumps(index))

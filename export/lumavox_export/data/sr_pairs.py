@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lumavox._files import replace_file
+
 from ..errors import DatasetError
 from ..progress import progress
 from ..resize import KERNELS, resize, to_luma
@@ -250,6 +252,4 @@ def _write(folder: Path, made: Iterator[tuple[Luma, Luma]]) -> None:
                 file.write(np.ascontiguousarray(plane).tobytes())
                 offset += plane.size
     partial.replace(folder / "pairs.u8")
-    index = folder / f"pairs.json.{os.getpid()}"
-    index.write_text(json.dumps(places))
-    index.replace(folder / "pairs.json")
+    replace_file(folder / "pairs.json", json.dumps(places))

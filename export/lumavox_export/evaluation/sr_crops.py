@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lumavox._files import replace_file
+
 from .sr_material import Group, border
 from .sr_methods import Method
 
@@ -92,7 +94,5 @@ def _write(folder: Path, name: str, region: _Region, own: str) -> Path:
     path = folder / f"{name.split(' (')[0].replace(' ', '-')}{'-synthetic' if 'synth' in name else ''}.png"
     done, data = cv2.imencode(".png", np.hstack(columns)[:, :-_GAP])
     assert done
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(data.tobytes())
-    partial.replace(path)
+    replace_file(path, data.tobytes())
     return path

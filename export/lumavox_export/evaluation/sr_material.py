@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lumavox._files import replace_file
 
 from ..data.codec import ENCODERS, decode, encode
 from ..data.manifest import Dataset
@@ -153,10 +154,7 @@ def _stream(lows: Sequence[Luma], codec: str, crf: int, cache: Path | None) -> b
         digest.update(low.tobytes())
     path = cache / f"encoded-{digest.hexdigest()[:24]}.mkv"
     if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(encode(lows, codec, crf, GOP_FRAMES))
-        partial.replace(path)
+        replace_file(path, encode(lows, codec, crf, GOP_FRAMES))
     return path.read_bytes()
 
 

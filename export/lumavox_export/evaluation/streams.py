@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lumavox._files import replace_file
+
 from ..data.codec import ENCODERS, encode
 from ..data.manifest import Dataset
 from ..data.sr_pairs import VIDEO
@@ -126,10 +128,7 @@ def stream(
         digest.update(np.ascontiguousarray(frame).data)
     path = cache / "streams" / f"{digest.hexdigest()}.mkv"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(encode(frames, codec, crf, gop, round(rate_hz), settings))
-        partial.replace(path)
+        replace_file(path, encode(frames, codec, crf, gop, round(rate_hz), settings))
     found = _decode(path.read_bytes(), rate_hz)
     if len(found.frames) != len(frames):
         raise StageError(f"{codec} gave {len(found.frames)} frames for {len(frames)} ({path})")

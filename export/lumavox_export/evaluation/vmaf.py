@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lumavox._files import replace_file
 from lumavox.errors import LumavoxError, MissingExtraError, OptionError
 
 Luma = NDArray[np.uint8]
@@ -91,10 +92,7 @@ def vmaf(
             return {name: VmafScores(tuple(found[name])) for name in models}
     scores = _run(program, estimates, truths, models)
     if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial")
-        partial.write_text(json.dumps({name: s.per_frame for name, s in scores.items()}))
-        partial.replace(kept)
+        replace_file(kept, json.dumps({name: s.per_frame for name, s in scores.items()}))
     return scores
 
 

@@ -65,23 +65,13 @@ _Scales: TypeAlias = tuple[list[float], list[int], int]  # scales, zero points, 
 
 def write(graph: Graph, plan: QuantPlan | None = None) -> bytes:
     """The model file; float32 without a ``plan``. Raises `GraphError` for an operator without a kernel."""
-    writer = _Writer(graph, plan)
-    for port in graph.inputs:
-        writer.activation(port.name)
-    for op in graph.ops:
-        writer.operator(op)
-    return writer.packed()
+    return _Writer(graph, plan).written()
 
 
 def write_float16(graph: Graph) -> bytes:
     """A float32 file whose weights are stored in 16 bits, with a DEQUANTIZE each: half the size, and the form
     in which GPU delegates compute in float16. Bundles ship none: CPUs gain nothing from it."""
-    writer = _HalfWriter(graph, None)
-    for port in graph.inputs:
-        writer.activation(port.name)
-    for op in graph.ops:
-        writer.operator(op)
-    return writer.packed()
+    return _HalfWriter(graph, None).written()
 
 
 def operators(data: bytes) -> dict[str, int]:
@@ -223,7 +213,12 @@ class _Writer:
             self.model.operatorCodes = [*(self.model.operatorCodes or []), entry]
         return self.codes[key]
 
-    def packed(self) -> bytes:
+    def written(self) -> bytes:
+        """The whole graph as a file."""
+        for port in self.graph.inputs:
+            self.activation(port.name)
+        for op in self.graph.ops:
+            self.operator(op)
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = "serving_default", 0
         inputs, outputs = [p.name for p in self.graph.inputs], [p.name for p in self.graph.outputs]

@@ -109,17 +109,9 @@ def _with_tail(network: Network, outputs: Arrays) -> Arrays:
     tensors = dict(outputs)
     for op in network.tail:
         head = Graph(network.graph.outputs, (op,), ())
-        made = (
-            run_float(head, _only(head, tensors))
-            if network.plan is None
-            else (run_int(head, network.plan, _only(head, tensors)))
-        )
-        tensors.update(made)
+        feeds = {port.name: np.asarray(tensors[port.name]) for port in head.inputs}
+        tensors |= run_float(head, feeds) if network.plan is None else run_int(head, network.plan, feeds)
     return tensors
-
-
-def _only(graph: Graph, tensors: Arrays) -> dict[str, NDArray[Any]]:
-    return {port.name: np.asarray(tensors[port.name]) for port in graph.inputs}
 
 
 def _calls(network: Network) -> tuple[list[Arrays], list[Arrays]]:

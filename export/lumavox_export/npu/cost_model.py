@@ -68,7 +68,7 @@ class CostModel:
         return float(_terms(graph) @ np.array(self.weights))
 
 
-def plain_network(channels: int, layers: int, scale: int = 2, reach: int | None = None) -> Network:
+def plain_network(channels: int, layers: int, scale: int = 2) -> Network:
     """A plain super-resolution network with the shapes of a real one and weights of no meaning."""
     rng = np.random.default_rng(channels * 100 + layers)
     widths = [1] + [channels] * (layers - 1) + [scale**2]

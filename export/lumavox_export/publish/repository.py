@@ -33,6 +33,7 @@ from tuf.api.metadata import (
 )
 from tuf.repository import Repository
 
+from lumavox._files import replace_file
 from lumavox.bundle import Bundle
 from lumavox.bundle_writer import pack_bundle
 from lumavox.errors import OptionError
@@ -263,9 +264,9 @@ class ModelRepository(Repository):  # type: ignore[misc]
                 md.sign(signer, append=True)
         data = md.to_bytes()
         if role != "timestamp":
-            _put(self._metadata / f"{md.signed.version}.{role}.json", data)
+            replace_file(self._metadata / f"{md.signed.version}.{role}.json", data)
         if role in ("root", "timestamp"):
-            _put(self._metadata / f"{role}.json", data)
+            replace_file(self._metadata / f"{role}.json", data)
 
     @property
     def targets_infos(self) -> dict[str, MetaFile]:
@@ -316,9 +317,3 @@ def permille(share: float) -> int:
 
 def _version(path: Path) -> int:
     return int(path.name.partition(".")[0])
-
-
-def _put(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
