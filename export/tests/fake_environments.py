@@ -1,4 +1,4 @@
-"""Isolated environments whose interpreter is a script of the test, and jobs for the tests of targets."""
+"""Isolated environments whose interpreter is a script of the test (or real ones), and jobs for them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from graphs import picture_graph, plan_for
 from lumavox_export.graph import Graph
 from lumavox_export.npu.environments import Environments
 from lumavox_export.npu.network import Network, Precision
 from lumavox_export.npu.presets import Preset
-from lumavox_export.targets.base import Job
+from lumavox_export.targets.base import Family, Job, Target
 
 # Every script begins with this: the last argument is the folder of the exchange.
 _HEAD = """#!{python}
@@ -32,6 +34,15 @@ def environment(tmp_path: Path, name: str, distribution: str, script: str) -> En
     python = folder / "bin" / "python"
     python.write_text(_HEAD.format(python=sys.executable) + script)
     python.chmod(0o755)
+    return environments
+
+
+def real(family: Family, target: Target) -> Environments:
+    """The environments of this machine; skips the test where that of ``target`` was not made."""
+    environments = Environments.default()
+    here = family.availability(target, environments)
+    if not here.usable:
+        pytest.skip(f"{here.reason}; make it with: {here.install}")
     return environments
 
 

@@ -46,10 +46,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def world(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A copy of `template` that the test may attack."""
-    folder = tmp_path / "world"
-    shutil.copytree(template, folder, symlinks=True)
-    monkeypatch.setenv("LUMAVOX_MODELS", str(folder / "factory"))
-    with World(folder) as world:
+    with World.copied(template, tmp_path / "world", monkeypatch) as world:
         yield world
 
 

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from bundles import signing_key, sr_bundle
 from lumavox.update.client import Limits
 from lumavox.update.device import Device, Firmware
@@ -124,6 +126,13 @@ class World:
         self.server = Server(folder / "repository")
         self.tested: list[Path] = []
         self.test_result = SelfTest(True, "golden vectors came out")
+
+    @classmethod
+    def copied(cls, template: Path, folder: Path, patch: pytest.MonkeyPatch) -> World:
+        """A copy of the world in ``template``, with its factory model for this process."""
+        shutil.copytree(template, folder, symlinks=True)
+        patch.setenv("LUMAVOX_MODELS", str(folder / "factory"))
+        return cls(folder)
 
     def _begin(self) -> None:
         ModelRepository.init(self.folder / "repository", self.keyring)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fake_environments import environment, job
+from fake_environments import environment, job, real
 from graphs import picture_graph, sound_graph
 from lumavox_export.errors import ToolError
-from lumavox_export.npu.environments import Environments
 from lumavox_export.targets import apple
 
 (TARGET,) = apple.TARGETS
@@ -61,10 +60,6 @@ def test_a_tensor_that_two_read_may_be_dequantized_twice(tmp_path: Path) -> None
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 @pytest.mark.parametrize("graph", [picture_graph(), sound_graph()], ids=["picture", "sound"])
 def test_coremltools_writes_the_network(tmp_path: Path, precision, graph) -> None:
-    environments = Environments.default()
-    here = apple.availability(TARGET, environments)
-    if not here.usable:
-        pytest.skip(f"{here.reason}; make it with: {here.install}")
-    task = job(tmp_path, environments, precision, graph)
+    task = job(tmp_path, real(apple, TARGET), precision, graph)
     compiled = apple.compile(TARGET, task)
     assert all((task.folder / name).stat().st_size for name in compiled.files)

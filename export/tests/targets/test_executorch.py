@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fake_environments import environment, job
+from fake_environments import environment, job, real
 from graphs import picture_graph, quantized, random_feeds, sound_graph
 from lumavox_export.errors import RefusedError, ToolError
-from lumavox_export.npu.environments import Environments
 from lumavox_export.reference import run_int
 from lumavox_export.targets import executorch
 from lumavox_export.targets.base import Job
@@ -96,11 +95,7 @@ def test_what_executorch_refuses_is_refused_and_an_end_without_a_file_is_the_too
 @pytest.mark.parametrize("graph", [picture_graph(), sound_graph()], ids=["picture", "sound"])
 def test_the_program_computes_the_plan_s_integers(tmp_path: Path, target, graph) -> None:
     """Oracle: the integer reference; XNNPACK rounds each layer within a step of it."""
-    environments = Environments.default()
-    here = executorch.availability(target, environments)
-    if not here.usable:
-        pytest.skip(f"{here.reason}; make it with: {here.install}")
-    task = job(tmp_path, environments, graph=graph)
+    task = job(tmp_path, real(executorch, target), graph=graph)
     plan = task.network.plan
     assert plan is not None
     compiled = executorch.compile(target, task)

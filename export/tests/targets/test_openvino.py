@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fake_environments import environment, job
+from fake_environments import environment, job, real
 from graphs import picture_graph, quantized, random_feeds, sound_graph
 from lumavox_export.errors import ToolError
 from lumavox_export.npu.environments import Environments
@@ -70,11 +70,7 @@ def test_arrays_go_and_come_in_the_plan_s_integers(tmp_path: Path, precision) ->
 @pytest.mark.parametrize("graph", [picture_graph(), sound_graph()], ids=["picture", "sound"])
 def test_openvino_computes_the_network(tmp_path: Path, graph) -> None:
     """Oracle: the integer reference; OpenVINO rounds otherwise, 2 steps on these networks."""
-    environments = Environments.default()
-    here = openvino.availability(CPU, environments)
-    if not here.usable:
-        pytest.skip(f"{here.reason}; make it with: {here.install}")
-    task = job(tmp_path, environments, graph=graph)
+    task = job(tmp_path, real(openvino, CPU), graph=graph)
     plan = task.network.plan
     assert plan is not None
     feeds = quantized(plan, random_feeds(task.network.graph, np.random.default_rng(6)))

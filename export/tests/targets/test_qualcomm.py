@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from fake_environments import environment, job
+from fake_environments import environment, job, real
 from graphs import picture_graph, quantized, random_feeds, sound_graph
 from lumavox_export.errors import RefusedError, ToolError
 from lumavox_export.npu.environments import Environments
@@ -113,11 +113,7 @@ def test_what_was_simulated_comes_back_in_the_plan_s_integers(tmp_path: Path, pr
 @pytest.mark.parametrize("graph", [picture_graph(), sound_graph()], ids=["picture", "sound"])
 def test_the_simulator_computes_the_network_whole(tmp_path: Path, target, precision, graph) -> None:
     """Oracle: the integer reference. The HTP rounds otherwise: 2 steps of 8 bits, 24 of 16 bits."""
-    environments = Environments.default()
-    here = qualcomm.availability(target, environments)
-    if not here.usable:
-        pytest.skip(f"{here.reason}; make it with: {here.install}")
-    task = job(tmp_path, environments, precision, graph)
+    task = job(tmp_path, real(qualcomm, target), precision, graph)
     plan = task.network.plan
     assert plan is not None
     feeds = quantized(plan, random_feeds(task.network.graph, np.random.default_rng(6)))

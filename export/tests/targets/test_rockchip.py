@@ -9,11 +9,10 @@ import numpy as np
 import onnx
 import pytest
 
-from fake_environments import environment, job
+from fake_environments import environment, job, real
 from graphs import picture_graph, quantized, random_feeds
 from lumavox_export.engines import open_onnx
 from lumavox_export.errors import RefusedError, ToolError
-from lumavox_export.npu.environments import Environments
 from lumavox_export.reference import run_int
 from lumavox_export.targets import rockchip
 from lumavox_export.targets.base import Job
@@ -149,11 +148,7 @@ def test_what_the_toolkit_refuses_is_refused_and_an_end_without_a_file_is_the_to
 @pytest.mark.parametrize("target", rockchip.TARGETS, ids=lambda target: target.name)
 def test_the_simulator_keeps_the_plan_s_integers_within_a_step_or_two(tmp_path: Path, target) -> None:
     """Oracle: the integer reference; the simulator rounds each layer in its own way."""
-    environments = Environments.default()
-    here = rockchip.availability(target, environments)
-    if not here.usable:
-        pytest.skip(f"{here.reason}; make it with: {here.install}")
-    task = complete(job(tmp_path, environments, graph=picture_graph()))
+    task = complete(job(tmp_path, real(rockchip, target), graph=picture_graph()))
     plan = task.network.plan
     assert plan is not None
     feeds = quantized(plan, random_feeds(task.network.graph, np.random.default_rng(6)))
