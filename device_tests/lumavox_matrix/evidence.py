@@ -57,9 +57,14 @@ class Evidence:
         """The run's record, if one came back."""
         return self.result.record
 
+    @functools.cached_property
+    def _observations(self) -> dict[str, Observation]:
+        every = self.record.observations if self.record else ()
+        return {found.name: found for found in reversed(every)}  # the first of a name counts
+
     def seen(self, name: str) -> Observation | None:
         """The observation of that name."""
-        return self.record.observation(name) if self.record else None
+        return self._observations.get(name)
 
     def failed(self, name: str) -> Observation | None:
         """The observation of that name, if it is beyond its limit."""

@@ -8,12 +8,11 @@ passes is a verdict, made later from the same data (``verdict``), so that rules 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lumavox._parse import load_json, parse, plain
+from lumavox._parse import dump_line, load_json, parse, plain
 from lumavox.errors import OptionError
 
 from .cell import Cell, Rung, Status
@@ -77,8 +76,7 @@ class Result:
 
     def to_json(self) -> bytes:
         """One line of canonical JSON: the same result is the same bytes."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return text.encode() + b"\n"
+        return dump_line(self)
 
     @property
     def digest(self) -> str:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,9 @@ class Store:
         data = result.to_json()
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
-        if not path.exists():
+        try:
+            _write(path, data)
+        except FileNotFoundError:  # the first one of its two digits
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, data)
         return digest
@@ -152,9 +154,10 @@ def flat(document: dict[str, Any]) -> dict[str, object]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    # A store is written result by result: no call of the system is made that is not needed.
+    temporary = f"{path.parent}/.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(data)
         os.replace(temporary, path)
     except BaseException:

@@ -59,6 +59,8 @@ def test_a_damaged_file_is_reported_and_otherwise_not_there(tmp_path):
     assert list(store.results()) == []
     with pytest.raises(OptionError, match="not those of its name"):
         store.get(digest)
+    assert store.add(result()) == digest  # kept again, it is whole again
+    assert store.get(digest) == result()
 
 
 def test_a_folder_that_is_no_store_and_a_newer_store_are_refused(tmp_path):

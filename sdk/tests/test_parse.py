@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumavox._parse import dump_json, load_json, parse, plain
+from lumavox._parse import dump_json, dump_line, load_json, parse, plain
 from lumavox.errors import BundleFormatError, OptionError
 
 
@@ -186,3 +186,18 @@ def test_members_of_an_enum_are_read_and_written_by_their_value_and_unknown_ones
     assert plain(basket) == {"first": "pear", "others": ["apple"]}
     with pytest.raises(OptionError, match=r"first: unknown value 'aple'; did you mean 'apple'"):
         parse(Basket, {"first": "aple"}, "x")
+
+
+@settings(max_examples=60, deadline=None)
+@given(free=JSON, limits=st.dictionaries(st.text(), st.floats(-1e9, 1e9)), name=st.text())
+def test_a_line_is_the_plain_value_with_sorted_keys_and_no_spaces(free, limits, name):
+    recipe = parse(Recipe, GOOD | {"name": name, "free": free, "limits": limits}, "x")
+    for value in (recipe, Basket(Fruit.PEAR, (Fruit.APPLE,)), {"data": Path("a/b"), "deep": (recipe,)}):
+        text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
+        assert dump_line(value) == text.encode() + b"\n"
+
+
+def test_what_is_not_a_value_of_json_is_not_dumped():
+    for value in ({"x": float("nan")}, {"x": object()}):
+        with pytest.raises((ValueError, TypeError)):
+            dump_line(value)

@@ -23,7 +23,7 @@ import lumavox
 from bundles import de_bundle, sr_bundle
 from lumavox._bundle_rules import check_paths, parse_document
 from lumavox._bundle_schema import Document, PictureFrontEnd
-from lumavox._parse import _fields
+from lumavox._fields import fields_of
 from lumavox.errors import BundleFormatError, LumavoxError
 from lumavox.telemetry import TelemetryRecord
 from meters import full_meter
@@ -83,7 +83,7 @@ def test_the_schema_file_is_itself_a_valid_schema(name):
 def same_keys(kind, node: dict, defs: dict, where: str) -> None:
     """Assert that the dataclass ``kind`` and the schema ``node`` have the same and the same required keys."""
     node = defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
-    fields = _fields(kind)
+    fields = fields_of(kind)
     assert set(node["properties"]) == set(fields), where
     assert node["additionalProperties"] is False, where
     missing = dataclasses.MISSING
