@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from lumavox.errors import OptionError
 
+from ._factors import covering
 from .cell import UNKNOWN, Cell
-from .covering import cover
 from .history import History
 from .lab import Device
 from .models import Model
@@ -33,7 +33,6 @@ __all__ = ["Plan", "PlannedCell", "SillyPlanError", "candidates", "plan"]
 
 SILLY_CELLS = 2_000
 SILLY_HOURS = 12.0
-FACTORS = ("device", "engine", "model", "precision", "preset", "qos")
 STRENGTHS = (1, 2, 3)
 
 
@@ -53,13 +52,6 @@ class PlannedCell:
     predicted_s: float
     risk: float
     why: str
-
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """Its values of ``FACTORS``."""
-        c = self.cell
-        engine = f"{c.engine} {c.engine_version}/{c.delegate}"
-        return (self.device.name, engine, f"{c.model}@{c.model_digest[:12]}", c.precision, c.preset, c.qos)
 
 
 @dataclass(frozen=True)
@@ -130,7 +122,7 @@ def plan(
             )
         chosen, strength = possible, 0
     else:
-        chosen = [c for _, group in _by_task(possible) for c in _covered(group, strength)]
+        chosen = [c for _, group in _by_task(possible) for c in covering(group, strength)]
     ranked = tuple(sorted(chosen, key=lambda c: (-c.risk, c.device.name, c.cell)))
     return Plan(ranked, tuple(excluded), len(possible), seconds, strength, tier.name, tuple(devices))
 
@@ -228,9 +220,3 @@ def _by_task(cells: Iterable[PlannedCell]) -> list[tuple[str, list[PlannedCell]]
         # Virtual chipsets share no value with real ones: covering them together would only slow it down.
         groups.setdefault(f"{planned.cell.task} {planned.model.virtual}", []).append(planned)
     return sorted(groups.items())
-
-
-def _covered(group: list[PlannedCell], strength: int) -> list[PlannedCell]:
-    rows = {planned.factors: planned for planned in group}
-    risks = {key: planned.risk for key, planned in rows.items()}
-    return [rows[key] for key in cover(FACTORS, list(rows), strength, risks)]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from lumavox.errors import OptionError
 
-__all__ = ["VersionRange", "in_range"]
+__all__ = ["VersionRange", "in_range", "natural"]
 
 _CLAUSE = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9]+(?:\.[0-9]+)*)")
 _COMPARE: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
@@ -49,6 +49,11 @@ class VersionRange:
 
     def __str__(self) -> str:
         return self.text
+
+
+def natural(version: str) -> tuple[str | int, ...]:
+    """A key that sorts any versions as people do: "fw 9" before "fw 10"."""
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", version)))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -8,11 +8,13 @@ import pytest
 
 from cells import GLANCE, virtual_cells
 from lumavox.errors import OptionError
+from lumavox_matrix.cell import UNKNOWN
 from lumavox_matrix.changes import rerun
 from lumavox_matrix.history import History
 from lumavox_matrix.lab import Device, devices, read_lab
+from lumavox_matrix.models import models
 from lumavox_matrix.plan import SillyPlanError, candidates, plan
-from lumavox_matrix.profile import profile
+from lumavox_matrix.profile import profile, profiles
 from lumavox_matrix.tiers import tier
 from lumavox_matrix.virtual import virtual_models
 
@@ -69,6 +71,57 @@ def test_a_plan_is_smaller_than_the_factorial_and_tells_device_time_and_wall_tim
     assert made.wall_s < made.predicted_s < made.factorial_s
     with pytest.raises(OptionError, match="1, 2, 3"):
         plan(boards(1), virtual_models(), tier=GLANCE, strength=4)
+
+
+VIRTUAL = ("virtual-steady", "virtual-fast", "virtual-thermal", "virtual-late-tail")
+ENGINES = dict.fromkeys(("litert", "ort"), UNKNOWN)
+FIRMWARES = ("fw 9", "fw 10", "fw 11")
+
+
+def lab(*firmwares: str) -> list[Device]:
+    """A board with each firmware of each of some chipsets."""
+    first = [devices(profile(name))[0] for name in VIRTUAL]
+    return [dataclasses.replace(d, name=f"{d.name} {f}", firmware=f) for d in first for f in firmwares]
+
+
+def test_pairs_count_a_firmware_by_its_age_and_every_firmware_of_every_chipset_runs():
+    scripted = [model for model in virtual_models() if model.task == "sr"]
+    made = plan(lab(*FIRMWARES), scripted, tier=GLANCE)
+    cells = [planned.cell for planned in made.cells]
+    assert {(c.soc, c.firmware) for c in cells} == {(soc, f) for soc in VIRTUAL for f in FIRMWARES}
+    assert {(c.soc, c.model) for c in cells} == {(soc, m.id) for soc in VIRTUAL for m in scripted}
+    assert {(c.firmware, c.model) for c in cells} == {(f, m.id) for f in FIRMWARES for m in scripted}
+    assert len(cells) < len({(c.soc, c.firmware, m.id) for c in cells for m in scripted})  # those are triples
+
+
+def test_firmwares_are_of_the_same_age_whatever_they_are_called():
+    scripted = [model for model in virtual_models() if model.task == "sr"]
+    named = [
+        dataclasses.replace(d, firmware=f"{d.chipset} {d.firmware.removeprefix('fw ')}.0")
+        for d in lab(*FIRMWARES)
+    ]
+    assert len(plan(named, scripted, tier=GLANCE).cells) == len(
+        plan(lab(*FIRMWARES), scripted, tier=GLANCE).cells
+    )
+
+
+def test_boards_of_the_same_chipset_and_firmware_take_turns():
+    twins = [dataclasses.replace(d, name=f"{d.name} {n}") for d in lab("1") for n in (1, 2)]
+    made = plan(twins, virtual_models(), tier=GLANCE)
+    assert len({planned.cell for planned in made.cells}) == len(made.cells)
+    used = [planned.device.name for planned in made.cells]
+    assert set(used) == {board.name for board in twins}
+
+
+def test_a_lab_with_three_firmwares_of_every_shipped_chipset_is_planned_in_a_fifth_of_its_time():
+    every = [
+        Device(f"{c.name} {n}", c.name, "ssh", firmware=f"1.{n}", engines=ENGINES)
+        for c in profiles() if c.kind == "silicon" for n in range(3)
+    ]  # fmt: skip
+    possible, _ = candidates(every, models([]), tier=tier("gate"))
+    made = plan(every, models([]), tier=tier("gate"))
+    assert {c.device.name for c in made.cells} == {c.device.name for c in possible}
+    assert made.predicted_s <= 0.2 * made.factorial_s
 
 
 def test_a_firmware_update_names_exactly_the_cells_of_that_device():
