@@ -52,9 +52,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=7200.0, help="of the soak")
     parser.add_argument("--control", type=int, default=2000, help="frames of the run without worker")
     parser.add_argument("--allow-unsigned", action="store_true", help="take a model that nobody signed")
+    parser.add_argument("--realtime", action="store_true", help="the player is SCHED_FIFO, as on a TV")
     parser.add_argument("--cpus", type=int, nargs="*", default=[], help="cores of the worker")
     args = parser.parse_args(arguments)
     width, height = map(int, args.size.split("x"))
+    if args.realtime:  # this thread alone
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(10))
     if args.what == "roundtrip":
         print(roundtrip(args.rounds, tuple(args.cpus)))
         return
