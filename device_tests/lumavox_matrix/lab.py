@@ -66,7 +66,7 @@ def devices(chipset: ChipsetProfile) -> list[Device]:
     """The devices of a chipset that need no address: this host, emulators, scripted ones."""
     found = []
     for index, choice in enumerate(chipset.links):
-        name = chipset.name if index == 0 else f"{chipset.name}-{index + 1}"
+        name = chipset.name if index == 0 else f"{chipset.name}-{choice.name or index + 1}"
         firmware, driver = choice.firmware, choice.driver
         if choice.kind == "local" and chipset.kind == "host":
             firmware = firmware or _kernel()

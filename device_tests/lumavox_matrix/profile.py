@@ -151,6 +151,7 @@ class LinkChoice:
 
     kind: str
     options: Mapping[str, object] = field(default_factory=dict)
+    name: str | None = None  # the device is called <chipset>-<name>; else by the link's place in the list
     firmware: str | None = None  # version, where it is decided here (emulated and virtual devices)
     driver: str | None = None
     engines: Mapping[str, str] = field(default_factory=dict)  # engine -> version, likewise
@@ -280,6 +281,7 @@ def profiles(*folders: Path) -> list[ChipsetProfile]:
     return [_read(path) for path in sorted(paths, key=lambda p: p.stem)]
 
 
+@functools.cache
 def profile(name: str, *folders: Path) -> ChipsetProfile:
     """The profile of that name. Raises OptionError naming the nearest."""
     found = {p.stem: p for folder in (folders or (chipsets_folder(),)) for p in folder.glob("*.toml")}

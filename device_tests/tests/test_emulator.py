@@ -69,7 +69,7 @@ def test_processors_without_a_right_emulation_are_refused():
 def test_without_an_emulator_its_cells_are_excluded_and_the_reason_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("LUMAVOX_EMULATOR", str(tmp_path))
     found = devices(profile("arm-cortex-a53"))
-    assert [d.engines for d in found] == [{}, {}]
+    assert [d.engines for d in found] == [{}, {}, {}], "two emulated, one booted"
     possible, excluded = candidates(found, models(["sr/nano-x2"]), tier=NUMERICS)
     assert not possible
     assert "lumavox-matrix emulator setup" in excluded[0].reason

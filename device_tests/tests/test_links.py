@@ -39,6 +39,8 @@ LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExce
 
 
 def _marks(kind):
+    if kind == "booted":
+        return (LEAVES_SOCKETS, pytest.mark.slow)
     return LEAVES_SOCKETS if kind in ("adb", "ssh") else ()
 
 

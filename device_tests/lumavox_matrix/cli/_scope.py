@@ -10,6 +10,7 @@ from lumavox_matrix.changes import changed
 from lumavox_matrix.history import History
 from lumavox_matrix.lab import Device, identified, read_lab
 from lumavox_matrix.lab import devices as devices_of
+from lumavox_matrix.links import kinds, link_module
 from lumavox_matrix.models import models
 from lumavox_matrix.plan import Plan, plan
 from lumavox_matrix.profile import profile, profiles
@@ -22,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them to a subcommand."""
     parser.add_argument(
         "--chipset", action="append", default=[], metavar="NAME", help="only these; repeatable"
+    )
+    parser.add_argument(
+        "--link", action="append", default=[], metavar="KIND", help="only devices behind these; repeatable"
     )
     parser.add_argument("--lab", type=Path, metavar="FILE", help="devices of a lab (TOML), besides this host")
     parser.add_argument(
@@ -48,7 +52,11 @@ def chosen_devices(args: argparse.Namespace) -> list[Device]:
     without_address = [device for chipset in found for device in devices_of(chipset)]
     lab = read_lab(args.lab) if args.lab else []
     names = {chipset.name for chipset in found}
-    return without_address + [identified(device) for device in lab if device.chipset in names]
+    for kind in args.link:
+        link_module(kind)  # an unknown one names the nearest
+    links = args.link or kinds()
+    chosen = [device for device in lab if device.chipset in names and device.link in links]
+    return [device for device in without_address if device.link in links] + list(map(identified, chosen))
 
 
 def planned(args: argparse.Namespace, *, every: bool = False) -> Plan:

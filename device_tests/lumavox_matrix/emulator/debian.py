@@ -15,7 +15,7 @@ from pathlib import Path
 from .errors import EmulatorError
 from .pins import Pins
 
-__all__ = ["Apt", "versions"]
+__all__ = ["Apt", "depends", "unpack", "unpack_file", "versions"]
 
 TIMEOUT_S = 300.0
 
@@ -113,6 +113,14 @@ def unpack_file(package: Path, name: str, target: Path) -> None:
                     process.kill()
                     return
     raise EmulatorError(f"{package.name}: there is no {name} in it")
+
+
+def depends(package: Path) -> list[str]:
+    """The names of the packages that a package file depends on, without versions and alternatives."""
+    done = subprocess.run(["dpkg-deb", "-f", package, "Depends"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EmulatorError(f"{package.name}: {done.stderr.strip()}")
+    return [entry.split()[0] for entry in done.stdout.split(",") if entry.strip()]
 
 
 def versions(packages: Sequence[Path]) -> dict[str, str]:

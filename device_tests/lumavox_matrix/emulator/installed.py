@@ -26,7 +26,7 @@ from .errors import EmulatorError
 from .pins import PINS, Image, Pins
 from .soc import cpu, cpus, write_soc
 
-__all__ = ["Emulator", "build", "cache_folder"]
+__all__ = ["Emulator", "Manifest", "build", "cache_folder", "pinned", "timed"]
 
 VARIABLE = "LUMAVOX_EMULATOR"
 SET_UP = "set it up with: lumavox-matrix emulator setup"
@@ -115,16 +115,16 @@ def build(cache: Path, pins: Pins = PINS, report: Callable[[str], None] = lambda
         seconds: dict[str, float] = {}
         packages: dict[str, dict[str, str]] = {}
         digests: dict[str, dict[str, str]] = {}
-        with _timed(seconds, "qemu", report):
+        with timed(seconds, "qemu", report):
             packages["host"] = _qemu(folder, work / "host", pins)
         for image in pins.images:
-            with _timed(seconds, f"{image.machine} system", report):
+            with timed(seconds, f"{image.machine} system", report):
                 packages[image.machine] = _system(folder / image.machine / "root", work, image, pins)
             for wheel_set, requirements in image.wheels.items():
-                with _timed(seconds, f"{image.machine} {wheel_set} wheels", report):
+                with timed(seconds, f"{image.machine} {wheel_set} wheels", report):
                     place = f"{image.machine}/{wheel_set}"
                     digests[place] = wheels.install(requirements, image.machine, folder / place, work / place)
-                with _timed(seconds, f"{image.machine} {wheel_set} first imports", report):
+                with timed(seconds, f"{image.machine} {wheel_set} first imports", report):
                     _try(Emulator(folder, Manifest(1, pins.digest), pins), image, wheel_set, work)
         mib = sum(p.lstat().st_size for p in folder.rglob("*")) >> 20
         made = Manifest(1, pins.digest, packages, digests, seconds, mib)
@@ -134,7 +134,9 @@ def build(cache: Path, pins: Pins = PINS, report: Callable[[str], None] = lambda
     return Emulator.at(cache, pins)
 
 
-class _timed:
+class timed:
+    """Notes how long the block took, and reports it if it did not fail."""
+
     def __init__(self, seconds: dict[str, float], what: str, report: Callable[[str], None]) -> None:
         self._seconds, self._what, self._report = seconds, what, report
 
@@ -152,7 +154,7 @@ def _qemu(folder: Path, work: Path, pins: Pins) -> dict[str, str]:
     found = debian.Apt(work, pins).fetch("qemu-user-static", dependencies=False)
     for image in pins.images:
         debian.unpack_file(found[0], f"usr/bin/{image.qemu}", folder / image.qemu)
-    return _pinned(debian.versions(found), "qemu-user-static", pins.qemu_version)
+    return pinned(debian.versions(found), "qemu-user-static", pins.qemu_version)
 
 
 def _system(root: Path, work: Path, image: Image, pins: Pins) -> dict[str, str]:
@@ -166,10 +168,11 @@ def _system(root: Path, work: Path, image: Image, pins: Pins) -> dict[str, str]:
     for library in root.glob("usr/lib/*/*/lib*.so.3"):
         if library.parent.name in ("blas", "lapack"):
             (library.parents[1] / library.name).symlink_to(f"{library.parent.name}/{library.name}")
-    return _pinned(debian.versions(found), "python3.11", pins.python_version)
+    return pinned(debian.versions(found), "python3.11", pins.python_version)
 
 
-def _pinned(found: dict[str, str], package: str, wanted: str) -> dict[str, str]:
+def pinned(found: dict[str, str], package: str, wanted: str) -> dict[str, str]:
+    """The versions found, if the package's is the one wanted. Raises EmulatorError."""
     version = found.get(package, "no version")
     if not version.rpartition(":")[2].startswith(wanted):
         raise EmulatorError(f"the mirror has {package} {version}, pinned is {wanted}")

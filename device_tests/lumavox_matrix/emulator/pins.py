@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from lumavox.errors import OptionError
 
-__all__ = ["PINS", "Image", "Pins"]
+__all__ = ["BOOT_PINS", "PINS", "BootPins", "Image", "Pins"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class Pins:
     @property
     def digest(self) -> str:
         """12 hex digits; the name of the folder in the cache."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _digest(self)
 
     @property
     def firmware(self) -> str:
@@ -58,6 +57,37 @@ class Pins:
         if machine not in found:
             raise OptionError.unknown("machine", machine, found)
         return found[machine]
+
+
+@dataclass(frozen=True)
+class BootPins:
+    """What a booted system has beside the image of its machine, all from the same mirror: its emulator, its
+    kernel, the programs that the image lacks, and the drivers of its network."""
+
+    machine: str = "aarch64"
+    wheels: tuple[str, ...] = ("current",)
+    qemu: str = "qemu-system-arm"
+    qemu_version: str = "7.2"
+    program: str = "qemu-system-aarch64"
+    kernel: str = "linux-image-cloud-arm64"  # depends on the package of the newest version
+    kernel_version: str = "6.1"
+    debian: tuple[str, ...] = ("busybox-static", "dropbear-bin")
+    drivers: tuple[str, ...] = ("virtio_mmio", "virtio_net")
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits; in the name of its folder in the cache."""
+        return _digest(self)
+
+    @property
+    def firmware(self) -> str:
+        """What the key of a cell on a booted system says in place of a firmware's version."""
+        return f"qemu-system {self.qemu_version}, Linux {self.kernel_version}, Debian {PINS.suite}"
+
+
+def _digest(pins: Pins | BootPins) -> str:
+    text = json.dumps(dataclasses.asdict(pins), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 _AARCH64 = Image(
@@ -96,3 +126,4 @@ _ARMV7L = Image(
 )
 
 PINS = Pins(images=(_AARCH64, _ARMV7L))
+BOOT_PINS = BootPins()
