@@ -5,6 +5,9 @@
     python benchmarks/bench_isolation.py sound          # 10,000 hops of 15 ms, a fault every 50
     python benchmarks/bench_isolation.py soak           # 2 h: memory, descriptors, threads
 
+``--write docs/isolation.md`` puts the figures into the document. ``--realtime`` gives the player's thread a
+real-time class, as players on devices do; needs the right to (root, or RLIMIT_RTPRIO).
+
 ``faults`` and ``sound`` also run without faults and without a worker first (``--control``): what is late then
 is what this machine makes late by itself. Needs the models of the checkout or of a wheel, and an engine.
 """
@@ -25,6 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from measured_block import write_block
 
 from lumavox import DialogEnhancer, Frame, PixelFormat, Upscaler, backends
 from lumavox._isolation_engine import IsolatedEngine
@@ -53,14 +60,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--control", type=int, default=2000, help="frames of the run without worker")
     parser.add_argument("--allow-unsigned", action="store_true", help="take a model that nobody signed")
     parser.add_argument("--realtime", action="store_true", help="the player is SCHED_FIFO, as on a TV")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="a Markdown file with the marks")
     parser.add_argument("--cpus", type=int, nargs="*", default=[], help="cores of the worker")
     args = parser.parse_args(arguments)
     width, height = map(int, args.size.split("x"))
     if args.realtime:  # this thread alone
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(10))
+    text = measured(args, width, height)
+    print(text)
+    if args.write:
+        write_block(args.write, args.what, text)
+
+
+def measured(args: argparse.Namespace, width: int, height: int) -> str:
+    """What was asked for, in words."""
     if args.what == "roundtrip":
-        print(roundtrip(args.rounds, tuple(args.cpus)))
-        return
+        return f"- {roundtrip(args.rounds, tuple(args.cpus))}"
+    if args.what == "soak":
+        unsigned, size = args.allow_unsigned, (width, height)
+        return f"- {soak(args.model, args.backend, size, args.seconds, args.fps, allow_unsigned=unsigned)}"
     with tempfile.TemporaryDirectory() as state:
         policy = Isolation(
             cpus=tuple(args.cpus),
@@ -70,17 +88,16 @@ def main(arguments: list[str] | None = None) -> None:
             hang_ms=100.0,
             faults=FaultInjection(),
         )
+        stream: Pictures | Sound
         if args.what == "faults":
             stream = Pictures(
                 args.model, args.backend, (width, height), args.deadline_ms, args.allow_unsigned
             )
-            run_faults(stream, policy, args.frames, 1 / args.fps, args.every, args.control)
-        elif args.what == "sound":
-            run_faults(Sound(args.backend), policy, args.frames, 720 / 48000, args.every, args.control)
+            interval_s = 1 / args.fps
         else:
-            unsigned = args.allow_unsigned
-            size = width, height
-            print(soak(args.model, args.backend, size, args.seconds, args.fps, allow_unsigned=unsigned))
+            stream, interval_s = Sound(args.backend), 720 / 48000
+        text = run_faults(stream, policy, args.frames, interval_s, args.every, args.control)
+    return text + ("\n- the player's thread is real-time (SCHED_FIFO)" if args.realtime else "")
 
 
 @dataclass(frozen=True)
@@ -220,11 +237,13 @@ class Sound:
 
 def run_faults(
     stream: Pictures | Sound, policy: Isolation, frames: int, interval_s: float, every: int, control: int
-) -> None:
-    """Pace ``frames``, with faults; print what came of it."""
+) -> str:
+    """Pace ``frames``, with faults; what came of it."""
+    lines = []
     if control:
         with stream.open(None):
-            print(f"without worker and faults: {paced(stream, control, interval_s, lambda number: None)}")
+            calm = paced(stream, control, interval_s, lambda number: None)
+        lines.append(f"- {control} {stream.unit}s without worker and faults: {calm}")
     faults, shown, seen = policy.faults, Counter[str](), {}
     assert faults is not None
     with stream.open(policy) as opened:
@@ -248,13 +267,16 @@ def run_faults(
         outcome = paced(stream, frames, interval_s, before)
         record = opened.record()
         before(0)
-    print(
-        f"with a worker: {frames} {stream.unit}s every {interval_s * 1e3:.1f} ms, {shown.total()} faults "
-        f"({', '.join(f'{kind} {count}' for kind, count in shown.items())})"
+    kinds = ", ".join(f"{kind} {count}" for kind, count in shown.items())
+    return "\n".join(
+        [
+            *lines,
+            f"- {frames} {stream.unit}s every {interval_s * 1e3:.1f} ms with a worker, "
+            f"{shown.total()} faults ({kinds}): {outcome}",
+            f"- enhanced {record.frames_enhanced}, conventional {record.frames_bypassed}",
+            f"- {backs(list(seen.values()))}",
+        ]
     )
-    print(f"  {outcome}")
-    print(f"  enhanced {record.frames_enhanced}, conventional {record.frames_bypassed}; {record.errors}")
-    backs(list(seen.values()))
 
 
 def paced(stream: Pictures | Sound, frames: int, interval_s: float, before: Callable[[int], None]) -> Outcome:
@@ -303,16 +325,17 @@ class Outcome:
         )
 
 
-def backs(restarts: list[Restart]) -> None:
-    """Print how long workers were away: from the notice of their end to the next one's readiness."""
+def backs(restarts: list[Restart]) -> str:
+    """How long workers were away: from the notice of their end to the next one's readiness."""
     away = [(r.back_at - r.at) * 1e3 - (r.load_ms or 0) for r in restarts if r.back_at is not None]
+    if not away:
+        return "no worker was lost"
     by_code = Counter(r.code for r in restarts)
-    if away:
-        p50, p95 = np.percentile(away, [50, 95])
-        print(
-            f"  {len(away)} restarts ({', '.join(f'{c} {n}' for c, n in by_code.items())}): back after "
-            f"{p50:.0f} ms median, {p95:.0f} ms p95, {max(away):.0f} ms max + load time (to reach 100 ms)"
-        )
+    p50, p95 = np.percentile(away, [50, 95])
+    return (
+        f"{len(away)} restarts ({', '.join(f'{c} {n}' for c, n in by_code.items())}): back after "
+        f"{p50:.0f} ms median, {p95:.0f} ms p95, {max(away):.0f} ms max + load time (to reach 100 ms)"
+    )
 
 
 @dataclass(frozen=True)
