@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
-import random
+import re
 import resource
+import shutil
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -14,13 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from matrix_plans import lab_of, night, plan
+
 import synthetic
 from lumavox_matrix.cell import Status
-from lumavox_matrix.covering import cover
 from lumavox_matrix.faults import faults
 from lumavox_matrix.judged import judge_all
 from lumavox_matrix.lab import devices
-from lumavox_matrix.plan import FACTORS, PlannedCell, candidates
+from lumavox_matrix.models import models
+from lumavox_matrix.plan import PlannedCell, candidates
+from lumavox_matrix.plan import plan as plan_cells
 from lumavox_matrix.policy import Policy, Regression
 from lumavox_matrix.profile import profile
 from lumavox_matrix.report import write_report
@@ -31,27 +35,27 @@ from lumavox_matrix.store import Store
 from lumavox_matrix.tiers import tier
 from lumavox_matrix.virtual import virtual_models
 
-__all__ = ["PARTS"]
+__all__ = ["PARTS", "Skipped"]
 
 T = TypeVar("T")
-Row = tuple[str, ...]
+
+
+class Skipped(Exception):
+    """What a part needs is not here."""
+
 
 CELLS = 10_000
+LAB_FIRMWARES = 5  # of each shipped chipset: more cells than that many
+OPENED = 5
 BARS_S = {"plan": 5, "store and judge": 30, "report": 10}
-CHIPSETS, FIRMWARES, RUNTIMES, MODELS = 60, 5, 4, 12
-START_S, FLASH_S, LOST_SHARE = 6.0, 180.0, 0.01
-"""Assumptions of the night: start of a cell, another firmware on a board, cells that a lab loses once."""
-
-PRICE = 5.0
-"""Of a device hour; an assumption in no particular currency: multiply with your own."""
 
 
 def cells() -> str:
     """Ten thousand cells: plan, store, verdicts, report, memory."""
     rows: dict[str, tuple[float, float]] = {}
-    table = [_factors(number) for number in range(CELLS)]
+    lab, shipped = lab_of(LAB_FIRMWARES), models([])
     with timed(rows, "plan"):
-        chosen = cover(FACTORS, table, 2, dict.fromkeys(table, 1.0))
+        made = plan_cells(lab, shipped, tier=tier("gate"))
     with tempfile.TemporaryDirectory() as work:
         results = list(synthetic.results(CELLS))
         store = Store.open(Path(work) / "store")
@@ -71,7 +75,8 @@ def cells() -> str:
     counts = ", ".join(f"{n} {s.value}" for s, n in Counter(j.verdict.status for j in judged).items())
     lines += [
         "",
-        f"{len(chosen)} of the {CELLS:,} are the pairwise plan. Verdicts: {counts}. The report is "
+        f"Planned: {made.factorial_cells:,} cells of {len(lab)} boards, of which {len(made.cells):,} are the "
+        f"pairwise plan. Verdicts: {counts}. The report is "
         f"{size / 2**20:.0f} MiB, of which the page loads {at_once / 2**20:.1f} MiB when it opens.",
     ]
     return "\n".join(lines)
@@ -98,21 +103,33 @@ def gate() -> str:
     )
 
 
-def plan() -> str:
-    """Every fault of two values, found by the pairwise plan, and its share of the factorial's time."""
-    lines = ["| table | factorial | plan | share of time | faults of two values | found |", "|---" * 6 + "|"]
-    for name, table in (
-        ("free", list(_night_rows(every=True))),
-        ("not every chipset has every runtime", list(_night_rows(every=False))),
-    ):
-        chosen = cover(("chipset", "firmware", "runtime", "model"), table, 2, dict.fromkeys(table, 1.0))
-        pairs = {p for row in table for p in itertools.combinations(enumerate(row), 2)}
-        found = sum(any(row[i] == a and row[j] == b for row in chosen) for (i, a), (j, b) in pairs)
-        lines.append(
-            f"| {name} | {len(table):,} cells | {len(chosen):,} cells | {len(chosen) / len(table):.1%} | "
-            f"{len(pairs):,} (every one that can occur) | {found / len(pairs):.1%} |"
-        )
-    return "\n".join(lines)
+def page() -> str:
+    """How long the report page of ten thousand cells takes to open in a browser."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise Skipped("chromium is not installed (Debian: apt install chromium)")
+    with tempfile.TemporaryDirectory() as work:
+        made = write_report(judge_all(synthetic.results(CELLS), Policy()), Path(work) / "report")
+        ready = sorted(_ready_ms(chromium, made, Path(work) / f"profile-{n}") for n in range(OPENED))
+    return "\n".join(
+        [
+            f"| {CELLS:,} cells, chromium, nothing in its cache | measured | bar |",
+            "|---|---|---|",
+            f"| from the address to the page, median of {OPENED} | {ready[OPENED // 2]} ms | 2000 ms |",
+            f"| the slowest | {ready[-1]} ms | |",
+        ]
+    )
+
+
+def _ready_ms(chromium: str, page: Path, folder: Path) -> int:
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync")
+    quiet = ("--disable-background-networking", "--disable-component-update", "--window-size=1500,1400")
+    command = [chromium, *flags, *quiet, f"--user-data-dir={folder}", "--dump-dom", page.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    told = re.search(r'data-ready-ms="(\d+)"', dom)
+    if told is None or f"{CELLS:,} of {CELLS:,} cells" not in dom:
+        raise RuntimeError(f"{page} did not open in {chromium}")
+    return int(told[1])
 
 
 def workers() -> str:
@@ -150,39 +167,6 @@ def workers() -> str:
     return "\n".join(lines)
 
 
-def night() -> str:
-    """A night of 60 chipsets, 5 firmwares, 4 runtimes and 12 models: everything against the plan."""
-    table = list(_night_rows(every=True))
-    names = ("chipset", "firmware", "runtime", "model")
-    pairwise = cover(names, table, 2, dict.fromkeys(table, 1.0))
-    each = _by_device(table)
-    update = [row for row in table if row[:2] == (table[0][0], table[0][1])]
-    touched = cover(("runtime", "model"), [row[2:] for row in update], 1, {})
-    seconds = START_S + tier("gate").run_s(30)
-    lines = [
-        "| what is run | cells | device hours | a board each: night ends after | cost |",
-        "|---|---|---|---|---|",
-    ]
-    for what, rows in (
-        ("full factorial", table),
-        ("every firmware of every chipset with every model, runtimes in turn", each),
-        ("pairwise plan", pairwise),
-        ("one chipset has a new firmware: all of its cells", update),
-        ("the same, every runtime and every model once", [(*update[0][:2], *rest) for rest in touched]),
-    ):
-        device_h, night_h = _simulate(rows, seconds)
-        lines.append(
-            f"| {what} | {len(rows):,} | {device_h:,.1f} | {night_h:.1f} h | {device_h * PRICE:,.0f} |"
-        )
-    lines += [
-        "",
-        f"Simulated, one board of each of {CHIPSETS} chipsets, tier gate ({seconds:.0f} s a cell), times "
-        f"spread by 5 %; assumed: {FLASH_S:.0f} s to change the firmware, {LOST_SHARE:.0%} of the cells "
-        f"lost by the lab and run again, {PRICE:g} (of your currency) for a device hour.",
-    ]
-    return "\n".join(lines)
-
-
 def seeded() -> str:
     """The seeded faults."""
     every = faults()
@@ -204,7 +188,8 @@ def seeded() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "cells": cells, "gate": gate, "plan": plan, "workers": workers, "night": night, "faults": seeded,
+    "cells": cells, "page": page, "gate": gate, "plan": plan, "workers": workers, "night": night,
+    "faults": seeded,
 }  # fmt: skip
 
 
@@ -214,43 +199,6 @@ def timed(rows: dict[str, tuple[float, float]], name: str) -> Iterator[None]:
     cpu, clock = time.process_time(), time.perf_counter()
     yield
     rows[name] = (time.process_time() - cpu, time.perf_counter() - clock)
-
-
-def _factors(number: int) -> Row:
-    c = synthetic.cell_of(number)
-    engine = f"{c.engine} {c.engine_version}/{c.delegate}"
-    return (f"{c.soc} {c.firmware}", engine, c.model, c.precision, c.preset, c.qos)
-
-
-def _night_rows(*, every: bool) -> Iterator[Row]:
-    draw = random.Random(7)
-    runtimes = {c: RUNTIMES if every else draw.randint(1, 3) for c in range(CHIPSETS)}
-    for c, f, r, m in itertools.product(*map(range, (CHIPSETS, FIRMWARES, RUNTIMES, MODELS))):
-        if r < runtimes[c]:
-            yield (f"chip-{c:02}", f"fw-{f}", f"rt-{(r + c) % RUNTIMES}", f"model-{m:02}")
-
-
-def _by_device(table: list[Row]) -> list[Row]:
-    """Each (chipset, firmware) with each model and each runtime: runtimes in turn."""
-    return [
-        row
-        for row in table
-        if (int(row[3][-2:]) + int(row[0][-2:]) + int(row[1][-1])) % RUNTIMES == int(row[2][-1])
-    ]
-
-
-def _simulate(rows: list[Row], seconds: float) -> tuple[float, float]:
-    """(device hours, hours until the last board is done)."""
-    draw = random.Random(11)
-    busy: Counter[str] = Counter()
-    flashed: dict[str, str] = {}
-    for row in sorted(rows):
-        if flashed.get(row[0]) != row[1]:
-            busy[row[0]] += FLASH_S  # type: ignore[assignment]
-            flashed[row[0]] = row[1]
-        tries = 2 if draw.random() < LOST_SHARE else 1
-        busy[row[0]] += sum(seconds * draw.lognormvariate(0.0, 0.05) for _ in range(tries))  # type: ignore[assignment]
-    return sum(busy.values()) / 3600, max(busy.values()) / 3600
 
 
 def _on(planned: PlannedCell, name: str, number: int) -> PlannedCell:
