@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import importlib
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lumavox.bundle import Bundle
 from lumavox.errors import OptionError
@@ -81,6 +84,11 @@ def _own_key(work: Work) -> Any:
     from lumavox.signing import SigningKey, TrustedKeys
 
     return TrustedKeys.of(SigningKey.load(work.key).public_pem())
+
+
+def mean(values: Sequence[Any], digits: int = 2) -> float:
+    """As measured numbers are kept: of floats or arrays, rounded."""
+    return round(float(np.mean(values)), digits)
 
 
 def table_of(header: list[str], rows: list[list[str]]) -> str:

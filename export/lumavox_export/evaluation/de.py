@@ -34,7 +34,7 @@ from ..metrics import lost_share, si_sdr
 from ..progress import progress
 from ..recipe import Recipe
 from ..work import Work
-from . import Options, table_of
+from . import Options, mean, table_of
 from .de_peers import Peer, open_peers
 from .de_pictures import write_spectrograms
 from .de_stems import RATE_HZ, StemScore, score, summary
@@ -137,7 +137,7 @@ class _Mixes:
         stems: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
         for (p, snr_db), gains in self._gains.items():
             by_kind = {k: [g for kind, g in gains if k in (kind, "all")] for k in KINDS}
-            stems[p][_key(snr_db)] = {k: _mean(v) for k, v in by_kind.items() if v}
+            stems[p][_key(snr_db)] = {k: mean(v) for k, v in by_kind.items() if v}
         at_16_khz: dict[str, dict[str, Any]] = defaultdict(dict)
         for (name, snr_db), scores in self._scores.items():
             at_16_khz[name][_key(snr_db)] = summary(scores)
@@ -145,12 +145,12 @@ class _Mixes:
             "si_sdr_improvement_db": dict(stems),
             "stems_at_16_khz": dict(at_16_khz),
             "achieved_difference_lu": {
-                level: {"mean": _mean(v), "std": round(float(np.std(v)), 2)}
+                level: {"mean": mean(v), "std": round(float(np.std(v)), 2)}
                 for level, v in self._achieved.items()
             },
-            "lost_dialog_share": _mean(self._lost, 4),
-            "lost_dialog_share_of_100_ms": _mean(self._lost_briefly, 4),
-            "si_sdr_against_float_db": {p: _mean(v, 1) for p, v in self._against_float.items()},
+            "lost_dialog_share": mean(self._lost, 4),
+            "lost_dialog_share_of_100_ms": mean(self._lost_briefly, 4),
+            "si_sdr_against_float_db": {p: mean(v, 1) for p, v in self._against_float.items()},
         }
 
 
@@ -172,10 +172,6 @@ def _resampled(x: Sound, rate_hz: int) -> Sound:
 
 def _key(snr_db: float) -> str:
     return f"{snr_db:+.0f} dB"
-
-
-def _mean(values: Sequence[float], digits: int = 2) -> float:
-    return round(float(np.mean(values)), digits)
 
 
 def _enhanced(bundle: Bundle, x: Sound) -> Sound:
@@ -205,9 +201,9 @@ def _remix(recipe: Recipe, bundle: Bundle, work: Work) -> dict[str, float]:
         sdrs.append(si_sdr(out, ideal))
         drifts.append(loudness_lufs(out, 48000) - loudness_lufs(mix.mix, 48000))
     return {
-        "si_sdr_db": _mean(sdrs),
-        "achieved_difference_lu": _mean(changes),
-        "programme_loudness_change_lu": _mean(drifts),
+        "si_sdr_db": mean(sdrs),
+        "achieved_difference_lu": mean(changes),
+        "programme_loudness_change_lu": mean(drifts),
         "largest_programme_loudness_change_lu": round(float(np.max(np.abs(drifts))), 2),
     }
 
@@ -226,7 +222,7 @@ def _without_dialog(recipe: Recipe, bundle: Bundle, work: Work) -> dict[str, dic
             sdrs.append(min(si_sdr(out, x), 100.0))
             drifts.append(loudness_lufs(out, 48000) - loudness_lufs(x, 48000))
         found[kind] = {
-            "si_sdr_db": _mean(sdrs, 1),
+            "si_sdr_db": mean(sdrs, 1),
             "least_si_sdr_db": round(float(np.min(sdrs)), 1),
             "largest_loudness_change_lu": round(float(np.nanmax(np.abs(drifts))), 2),
         }

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ..errors import DatasetError
 
-RATE_HZ = 16000
 WINDOW = 512
 Sound = NDArray[np.float32]
 

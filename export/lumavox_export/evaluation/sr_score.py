@@ -14,6 +14,7 @@ import numpy as np
 
 from ..metrics import psnr, ssim_to
 from ..progress import progress
+from . import mean
 from .sr_material import Group, border
 from .sr_methods import Method
 
@@ -106,15 +107,15 @@ def figures(scores: Scores, methods: Sequence[Method], clips: bool = False) -> d
 def _figures(groups: Sequence[GroupScore], clips: bool) -> dict[str, Any]:
     worst = min(groups, key=lambda g: min(g.psnr_y_db))
     out: dict[str, Any] = {
-        "psnr_y_db": _mean([np.mean(g.psnr_y_db) for g in groups], 3),
-        "ssim_y": _mean([np.mean(g.ssim_y) for g in groups], 4),
+        "psnr_y_db": mean([np.mean(g.psnr_y_db) for g in groups], 3),
+        "ssim_y": mean([np.mean(g.ssim_y) for g in groups], 4),
         "worst_psnr_y_db": round(min(worst.psnr_y_db), 3),
     }
     if not clips:
         return out | {"worst_picture": worst.name}
     return out | {
-        "psnr_y_db_by_frame": _mean([p for g in groups for p in g.psnr_y_db], 3),
-        "ssim_y_by_frame": _mean([s for g in groups for s in g.ssim_y], 4),
+        "psnr_y_db_by_frame": mean([p for g in groups for p in g.psnr_y_db], 3),
+        "ssim_y_by_frame": mean([s for g in groups for s in g.ssim_y], 4),
         "worst_frame": {"clip": worst.name, "frame": int(np.argmin(worst.psnr_y_db))},
     }
 
@@ -151,12 +152,8 @@ def quantization(scores: Scores, methods: Sequence[Method]) -> dict[str, dict[st
         ]
         worst_db, worst = min(differences)
         out[method.name] = {
-            "mean_db": _mean([d for d, _ in differences], 3),
+            "mean_db": mean([d for d, _ in differences], 3),
             "worst_db": round(worst_db, 3),
             "worst": worst,
         }
     return out
-
-
-def _mean(values: Sequence[Any], digits: int) -> float:
-    return round(float(np.mean(values)), digits)
