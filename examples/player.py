@@ -1,5 +1,4 @@
-"""A player's loop on a clip: pictures and sound through worker processes, with faults on demand, and the
-states.
+"""A player's loop on a clip: picture and sound in worker processes, faults on demand, and what is told.
 
     python examples/player.py examples/clip.mp4
     python examples/player.py examples/clip.mp4 --fault 30:kill --fault 60:sound:hang --seconds 4

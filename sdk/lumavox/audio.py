@@ -35,8 +35,9 @@ from ._dialog_path import DialogPath
 from ._dialog_stream import DialogStream, delay_samples
 from ._parse import parse
 from .bundle import Bundle
+from .deadline import check_deadline
 from .dsp import BandFrontEnd
-from .errors import AudioError, BundleFormatError, OptionError
+from .errors import AudioError, BundleFormatError
 from .hearing import HearingProfile
 from .isolation import Isolation, WorkerStatus
 from .loudness import Samples, as_frames, check_format
@@ -140,8 +141,7 @@ class DialogEnhancer:
         controls = DialogControls().changed(
             level=level, adaptive=adaptive, night=night, hearing=hearing, hold=hold
         )
-        if deadline_ms is not None and not deadline_ms > 0:
-            raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
+        check_deadline(deadline_ms)
         kept = Isolation.of(isolation, deadline_ms)
         if not isinstance(model, Bundle):
             model = Bundle.open(model, task="de", trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)

@@ -15,7 +15,15 @@ import queue
 import threading
 from collections.abc import Callable
 
-__all__ = ["DeadlineWorker"]
+from lumavox.errors import OptionError
+
+__all__ = ["DeadlineWorker", "check_deadline"]
+
+
+def check_deadline(deadline_ms: float | None) -> None:
+    """Raises OptionError for a deadline that no call can keep."""
+    if deadline_ms is not None and not deadline_ms > 0:
+        raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
 
 
 class DeadlineWorker:

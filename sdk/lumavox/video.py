@@ -31,6 +31,7 @@ from lumavox._sr_surface import Surface
 from lumavox.bundle import Bundle
 from lumavox.catalog import DEFAULT_SR
 from lumavox.content import Chooser, Decision
+from lumavox.deadline import check_deadline
 from lumavox.errors import EngineError, FrameError, InputError, LumavoxError, OptionError
 from lumavox.isolation import Isolation, WorkerStatus
 from lumavox.picture import MAX_SIDE, Frame
@@ -121,8 +122,7 @@ class Upscaler:
         Raises `BundleError`, `OptionError` at once; `BackendError` too, unless in the ``background``.
         """
         decided = Decision(content, "asked for") if isinstance(content, str) else content
-        if deadline_ms is not None and not deadline_ms > 0:
-            raise OptionError(f"deadline_ms must be above 0, or None for no deadline; got {deadline_ms!r}")
+        check_deadline(deadline_ms)
         kept = Isolation.of(isolation, deadline_ms)
         plan = plan_scale(
             model, scale=scale, size=size, target=target,
