@@ -99,7 +99,7 @@ class IsolatedEngine:
         faults = self._policy.faults
         fault = faults.take() if faults is not None else 0
         meanwhile, self._meanwhile = self._meanwhile, None
-        until = self._until if self._until is not None else time.perf_counter() + self._hang_s
+        until = self._until if self._until is not None else time.perf_counter() + self._policy.hang_s
         try:
             channel.call(fault, until, meanwhile)
         except WorkerFault as error:
@@ -111,7 +111,7 @@ class IsolatedEngine:
             if self._until is not None:
                 self._keeper.watch()
                 raise
-            reason = f"a call hung for {self._hang_s * 1e3:g} ms"
+            reason = f"a call hung for {self._policy.hang_s * 1e3:g} ms"
             self._condemn(channel, HANG, reason)
             raise WorkerFault(HANG, reason) from None
         self._keeper.note_answer(channel)
@@ -125,10 +125,6 @@ class IsolatedEngine:
         """End the worker."""
         self._drop()
         self._keeper.close()
-
-    @property
-    def _hang_s(self) -> float:
-        return 10.0 if self._policy.hang_ms is None else self._policy.hang_ms / 1e3
 
     def _begin(self) -> None:
         self._drop()

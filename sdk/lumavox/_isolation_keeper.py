@@ -58,7 +58,6 @@ class Keeper:
         marker: CrashMarker,
     ) -> None:
         self._policy, self._marker, self._inputs = policy, marker, len(variant.inputs)
-        self._hang_s = policy.hang_ms / 1e3 if policy.hang_ms is not None else 10.0
         self._starter = Starter(policy, backend, variant, model, threads)
         self._news = threading.Condition()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -274,9 +273,9 @@ class Keeper:
         answered, since_ready = 0, time.perf_counter()
         while True:
             since = channel.waiting_since() if channel is not None else None
-            left_s = None if since is None else since + self._hang_s - time.perf_counter()
+            left_s = None if since is None else since + self._policy.hang_s - time.perf_counter()
             if left_s is not None and left_s <= 0:
-                return HANG, f"a call hung for {self._hang_s * 1e3:g} ms"
+                return HANG, f"a call hung for {self._policy.hang_s * 1e3:g} ms"
             ready = {fd for fd, _ in poll.poll(None if left_s is None else 1 + int(left_s * 1e3))}
             if self._wake_fd in ready:
                 os.eventfd_read(self._wake_fd)

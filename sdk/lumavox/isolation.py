@@ -70,6 +70,11 @@ class Isolation:
             if value is not None and not value > 0:
                 raise OptionError(f"isolation: {name} is above 0, got {value!r}")
 
+    @property
+    def hang_s(self) -> float:
+        """``hang_ms`` in seconds; 10 where it is not set."""
+        return 10.0 if self.hang_ms is None else self.hang_ms / 1e3
+
     @classmethod
     def of(cls, asked: str | Isolation, deadline_ms: float | None = None) -> Isolation | None:
         """What ``isolation=`` of an ``open`` means; None for "none". Raises `OptionError` for an unknown
