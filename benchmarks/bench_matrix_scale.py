@@ -11,10 +11,6 @@ what the work needs; the clock's depend on what else the machine does, whose loa
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
-import re
 import sys
 from pathlib import Path
 
@@ -23,8 +19,7 @@ sys.path[:0] = [str(ROOT / "sdk"), str(ROOT / "device_tests"), str(ROOT / "devic
 sys.path.append(str(ROOT / "benchmarks"))
 
 from matrix_parts import PARTS, Skipped  # noqa: E402
-
-from lumavox._files import replace_file  # noqa: E402
+from measured_block import write_block  # noqa: E402
 
 
 def main() -> int:
@@ -40,26 +35,8 @@ def main() -> int:
             continue
         print(f"\n{text}")
         if args.write:
-            write(args.write, name, f"{text}\n\n{circumstances()}")
+            write_block(args.write, name, text)
     return 0
-
-
-def circumstances() -> str:
-    """When and where."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"*{datetime.date.today().isoformat()}, {os.cpu_count()} processors ({platform.machine()}), Python "
-        f"{platform.python_version()}; load of the machine {load} (1, 5, 15 minutes).*"
-    )
-
-
-def write(path: Path, name: str, text: str) -> None:
-    """Replace one block."""
-    block = re.compile(rf"(<!-- measured: {re.escape(name)} -->\n).*?(<!-- /measured -->)", re.DOTALL)
-    before = path.read_text(encoding="utf-8")
-    if not block.search(before):
-        raise SystemExit(f"{path} has no block <!-- measured: {name} --> ... <!-- /measured -->")
-    replace_file(path, block.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", before, count=1))
 
 
 if __name__ == "__main__":
