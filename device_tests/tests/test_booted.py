@@ -221,7 +221,8 @@ def test_the_kernel_s_own_cpuinfo_is_what_the_emulated_device_declares(processor
     assert who.system.startswith(f"Linux {BOOT_PINS.kernel_version}.")
     for fact in ("CPU implementer", "CPU part", "CPU variant", "CPU architecture"):
         assert told[fact] == declared[fact]
-    assert set(declared["Features"].split()) <= set(told["Features"].split())
+    # Debian's kernel does not report ssbs on a Cortex-A76, though the core has it.
+    assert set(declared["Features"].split()) - {"ssbs"} == set(told["Features"].split()) - {"ssbs"}
 
 
 def _facts(cpuinfo: str) -> dict[str, str]:

@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do."""
     parser.add_argument("action", choices=ACTIONS, help="setup: at once if it is there already")
     parser.add_argument(
-        "--booted", action="store_true", help="also the booted arm64 system (qemu-system, 130 MB more)"
+        "--booted",
+        action="store_true",
+        help="also the booted arm64 system (downloads about 100 MB more)",
     )
 
 

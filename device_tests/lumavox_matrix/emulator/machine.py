@@ -64,7 +64,7 @@ class Machine:
     """Its methods may be called from any thread."""
 
     def __init__(
-        self, system: System, processor: str, *, wheels: str, cores: int = 2, memory_mib: int = 1536
+        self, system: System, processor: str, *, wheels: str, cores: int = 1, memory_mib: int = 1536
     ) -> None:
         self._system, self._processor, self._wheels = system, processor, wheels
         self._cores, self._memory_mib = cores, memory_mib

@@ -31,12 +31,13 @@ PYTHON = "/usr/bin/python3.11"
 @dataclass(frozen=True)
 class Options:
     """``cpu``: a 64-bit processor of `lumavox_matrix.emulator`. ``wheels``: "current" has LiteRT and ONNX
-    Runtime. ``boot_timeout_s``: a busy machine boots slowly. ``cache``: where the emulator is, if not in the
-    user's cache."""
+    Runtime. ``cores``: cells are run on one thread; more cores only cost this machine time.
+    ``boot_timeout_s``: a busy machine boots slowly. ``cache``: where the emulator is, if not in the user's
+    cache."""
 
     cpu: str
     wheels: str = "current"
-    cores: int = 2
+    cores: int = 1
     memory_mib: int = 1536
     boot_timeout_s: float = 300.0
     cache: Path | None = None
