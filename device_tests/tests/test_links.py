@@ -8,6 +8,7 @@ the link's options, or skips the test with the reason.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import threading
 import time
@@ -35,19 +36,22 @@ def options_of(kind: str, folder: Path) -> Iterator[Mapping[str, object]]:
 
 
 # adbutils and asyncssh leave a socket open where the other side refuses or goes: told at garbage collection.
+LEAKY = ("adb", "ssh")
 LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def _marks(kind):
     if kind == "booted":
         return (LEAVES_SOCKETS, pytest.mark.slow)
-    return LEAVES_SOCKETS if kind in ("adb", "ssh") else ()
+    return LEAVES_SOCKETS if kind in LEAKY else ()
 
 
 @pytest.fixture(params=[pytest.param(kind, marks=_marks(kind)) for kind in KINDS])
 def link(request, tmp_path):
     with options_of(request.param, tmp_path) as options, open_link(request.param, options) as opened:
         yield opened
+    if request.param in LEAKY:
+        gc.collect()  # now, not in the next test
 
 
 def test_links_are_found_by_file_and_an_unknown_one_names_the_nearest():
