@@ -270,7 +270,10 @@ def summary(outcome: Outcome) -> str:
     record, compiled = outcome.record, outcome.record.compiled
     of = f"of {compiled.operators} operators"
     parts = [f"all {of} on a CPU" if compiled.rung == "measured" else f"{compiled.on_npu} {of} on the NPU"]
-    parts += [f"on the CPU: {f.operator} ({f.reason})" for f in compiled.fallbacks]
+    for reason in dict.fromkeys(fallback.reason for fallback in compiled.fallbacks):
+        left = [fallback.operator for fallback in compiled.fallbacks if fallback.reason == reason]
+        named = ", ".join(left[:4]) + (f" and {len(left) - 4} more" if len(left) > 4 else "")
+        parts.append(f"on the CPU: {named} ({reason})")
     if record.total_ms is None:
         parts.append(f"time not known: {compiled.unknown['npu_ms']}")
     else:

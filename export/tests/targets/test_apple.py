@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fake_environments import environment, job, real
 from graphs import picture_graph, sound_graph
 from lumavox_export.errors import ToolError
+from lumavox_export.graph import Constant, Graph, Mul, Port
 from lumavox_export.targets import apple
 
 (TARGET,) = apple.TARGETS
@@ -54,6 +56,15 @@ def test_another_network_is_not_accepted(tmp_path: Path, change, said) -> None:
 
 def test_a_tensor_that_two_read_may_be_dequantized_twice(tmp_path: Path) -> None:
     compiled_with(tmp_path, {**ANSWER, "operators": OPERATORS | {"dequantize": 6}})
+
+
+def test_a_multiplication_by_one_may_be_left_out_and_no_other() -> None:
+    ports = Port("x", (1, 2, 2, 1)), Port("y", (1, 2, 2, 1))
+    one, other = (Constant("c", np.full((1, 1, 1, 1), value, np.float32)) for value in (1, 2))
+    answer = {"operators": {}, "inputs": ["x"], "outputs": ["y"], "weights": 0}
+    assert not apple.differences(Graph(ports[:1], (one, Mul("x", "c", "y")), ports[1:]), None, answer)
+    graph = Graph(ports[:1], (other, Mul("x", "c", "y")), ports[1:])
+    assert apple.differences(graph, None, answer) == ["0 mul, not 1"]
 
 
 @pytest.mark.slow
