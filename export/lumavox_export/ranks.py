@@ -55,6 +55,7 @@ class Ranks:
     def leave(self) -> None:
         """The end of a run that went well."""
         if self.count > 1:
+            distributed.barrier()  # gloo aborts now and then where a peer is still in a call
             distributed.destroy_process_group()
 
     @property
