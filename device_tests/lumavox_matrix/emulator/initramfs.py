@@ -33,7 +33,7 @@ export PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root
 /bin/busybox --install -s 2>/dev/null
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-mkdir -p /dev/pts /dev/shm /tmp /root/.ssh /etc/dropbear /var/log /run
+mkdir -p /dev/pts /dev/shm /tmp $HOME/.ssh /etc/dropbear /var/log /run
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 exec </dev/console >/dev/console 2>&1
@@ -44,8 +44,8 @@ hostname "$NAME"
 for module in /modules/*.ko; do insmod "$module"; done
 ifconfig lo 127.0.0.1 up
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
-echo "ssh-ed25519 $SSH_KEY" >/root/.ssh/authorized_keys
-chmod -R go= /root
+echo "ssh-ed25519 $SSH_KEY" >$HOME/.ssh/authorized_keys
+chmod -R go= $HOME
 host_key=/etc/dropbear/host_key
 public=$(dropbearkey -t ed25519 -f $host_key 2>/dev/null | grep '^ssh-ed25519')
 unset SSH_KEY
