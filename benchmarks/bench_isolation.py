@@ -279,7 +279,7 @@ def run_faults(
 
 
 def paced(stream: Pictures | Sound, frames: int, interval_s: float, before: Callable[[int], None]) -> Outcome:
-    late = unqueued = stolen = woken_late = right = 0
+    late = unqueued = alone = late_alone = woken_late = right = 0
     due = time.perf_counter()
     for number in range(frames):
         due += interval_s
@@ -294,32 +294,36 @@ def paced(stream: Pictures | Sound, frames: int, interval_s: float, before: Call
         waited, taken = waited_s(), taken_ticks()
         right += stream.step(number)
         took = time.perf_counter() - began
+        left_alone = taken_ticks() == taken
+        alone += left_alone
         if took > interval_s:
             late += 1
             unqueued += took - (waited_s() - waited) > interval_s
-            stolen += taken_ticks() > taken
-    return Outcome(frames, right, late, unqueued, stolen, woken_late)
+            late_alone += left_alone
+    return Outcome(frames, right, late, unqueued, alone, late_alone, woken_late)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """``late``: not out within the interval from when the player asked; ``unqueued``: those that were late
-    without the time that the player's thread waited for a processor. ``stolen``: those that were late while
-    the host of a virtual machine gave its processors to others. ``woken_late``: the player itself was not run
-    in time."""
+    without the time that the player's thread waited for a processor. ``alone``: frames during which the host
+    of a virtual machine took no processor for others, and ``late_alone`` those of them that were late.
+    ``woken_late``: the player itself was not run in time."""
 
     frames: int
     right: int
     late: int
     unqueued: int
-    stolen: int
+    alone: int
+    late_alone: int
     woken_late: int
 
     def __str__(self) -> str:
         return (
             f"right, in order, once: {self.right} of {self.frames}; late {self.late / self.frames:.3%} "
-            f"({self.unqueued / self.frames:.3%} without waiting for a processor, "
-            f"{self.stolen / self.frames:.3%} while the host took processors away; to reach 0.333 %); "
+            f"({self.unqueued / self.frames:.3%} without waiting for a processor; to reach 0.333 %), "
+            f"{self.late_alone / max(self.alone, 1):.3%} of the {self.alone / self.frames:.1%} during which "
+            "the host took no processor away; "
             f"woken late by the system {self.woken_late / self.frames:.1%}"
         )
 

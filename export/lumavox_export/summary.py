@@ -47,10 +47,11 @@ def _sr(models: list[dict[str, Any]]) -> str:
         "**Picture.** int8, on the validation pictures (antialiased bicubic reduction) with `clean` weights, "
         "and on encoded clips (CRF on the H.264 scale) with `streamed` weights: PSNR-Y in dB and what it "
         "is above Lanczos. MAC: thousands per low-resolution pixel. ms: processor time of one thread for one "
-        "1920×1080 picture."
+        "1920×1080 picture. RGB: the stills as 8-bit colours in and out, as RGB networks are measured; in "
+        "the column before, luma is rounded to bytes on both ways."
     )
     codecs = [name.replace("lib", "").replace("crf ", "") for name in names]
-    return f"{title}\n\n{table_of(['model', 'scale', 'MAC', 'ms', 'stills', *codecs], rows)}"
+    return f"{title}\n\n{table_of(['model', 'scale', 'MAC', 'ms', 'stills', 'RGB', *codecs], rows)}"
 
 
 def _sr_row(m: dict[str, Any], names: list[str]) -> list[str]:
@@ -60,7 +61,8 @@ def _sr_row(m: dict[str, Any], names: list[str]) -> list[str]:
     gains = [_gain(m["encoded"][name]) for name in names]
     macs = f"{m['macs_per_input_pixel'] / 1000:.1f}"
     return [
-        f"`{m['model']['id']}`", f"×{m['scale']:g}", macs, f"{ms:.0f}", f"{stills:.2f} ({above:+.2f})", *gains
+        f"`{m['model']['id']}`", f"×{m['scale']:g}", macs, f"{ms:.0f}", f"{stills:.2f} ({above:+.2f})",
+        f"{m['stills']['clean int8 RGB']['psnr_y_db']:.2f}", *gains
     ]  # fmt: skip
 
 

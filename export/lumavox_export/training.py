@@ -11,8 +11,10 @@ import json
 import math
 import signal
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from lumavox._files import replace_file
+from lumavox.errors import OptionError
 
 from .checkpoint import Checkpoint
 from .errors import StageError
@@ -36,9 +39,15 @@ LOG_EVERY = 200  # steps
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is optimized: warm-up, cosine to ``final_share`` of the rate, averaged weights."""
+    """How a network is optimized: warm-up, cosine to ``final_share`` of the rate, averaged weights.
+
+    At each of ``restarts`` warm-up and cosine begin anew, to ``restart_share`` of the rate before (Loshchilov
+    and Hutter, ICLR 2017): a finished run is trained on so.
+    """
 
     steps: int = 1000
+    restarts: tuple[int, ...] = ()  # steps, rising
+    restart_share: float = 0.6
     optimizer: Literal["adamw", "soap"] = "adamw"
     learning_rate: float = 1e-3
     warmup_share: float = 0.04  # of the steps
@@ -48,14 +57,23 @@ class Schedule:
     ema_decay: float = 0.999
     checkpoint_seconds: float = 120.0
 
+    def __post_init__(self) -> None:
+        bounds = (0, *self.restarts, self.steps)
+        if self.restarts and any(first >= second for first, second in pairwise(bounds)):
+            raise OptionError(f"restarts rise between 0 and {self.steps} steps, got {list(self.restarts)}")
+
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
-        warmup = max(1, round(self.steps * self.warmup_share))
+        cycle = bisect_right(self.restarts, step)
+        first, end = (0, *self.restarts, self.steps)[cycle : cycle + 2]
+        step, steps = step - first, end - first
+        peak = self.learning_rate * self.restart_share**cycle
+        warmup = max(1, round(steps * self.warmup_share))
         if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        share = (step - warmup) / max(1, self.steps - warmup)
+            return peak * (step + 1) / warmup
+        share = (step - warmup) / max(1, steps - warmup)
         low = self.final_share
-        return self.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
+        return peak * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
 
     def optimizer_for(self, module: nn.Module) -> torch.optim.Optimizer:
         """A fresh optimizer of the module's parameters."""

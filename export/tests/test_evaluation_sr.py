@@ -29,7 +29,7 @@ from lumavox_export.evaluation.sr_material import (
     still,
     stills,
 )
-from lumavox_export.evaluation.sr_methods import Costs, Method, conventional, methods
+from lumavox_export.evaluation.sr_methods import Costs, Method, conventional, in_colour, methods
 from lumavox_export.evaluation.sr_peers import open_peer, peer_files
 from lumavox_export.evaluation.sr_score import figures, quantization, score
 from lumavox_export.evaluation.sr_synthetic import PAN_FRAMES, pan, text_picture, with_grain
@@ -122,9 +122,11 @@ def test_all_methods_are_measured_on_the_same_pictures(measured: tuple[dict, str
     everyone = {"bicubic", "lanczos", "own", "own (tflite)", "nearest"} | {
         f"{c} {p}" for c in ("clean", "streamed") for p in ("float32", "int8")
     }
-    assert everyone == set(found["methods"]) == set(found["stills"]) == set(found["speed"]["in_turn"])
-    assert everyone == set(found["encoded"]["libx264 crf 26"]) == set(found["pictures"]["folder"]["stills"])
-    assert all(name in table for name in everyone)
+    assert everyone == set(found["encoded"]["libx264 crf 26"]) == set(found["speed"]["in_turn"])
+    coloured = everyone | {"clean int8 RGB", "streamed int8 RGB"}  # streams are luma
+    assert coloured == set(found["methods"]) == set(found["stills"])
+    assert coloured == set(found["pictures"]["folder"]["stills"])
+    assert all(name in table for name in coloured)
     json.dumps(found, allow_nan=False)
 
 
@@ -312,6 +314,18 @@ def test_variants_come_by_content_and_floating_point_first(bundle: Bundle) -> No
         assert [m.name for m in found] == [
             "bicubic", "lanczos", "clean float32", "clean int8", "streamed float32", "streamed int8"
         ]  # fmt: skip
+
+
+def test_of_gray_pictures_rgb_is_what_luma_is(bundle: Bundle) -> None:
+    """But for 219 steps of luma in 255 of gray: each is within half a step of what the other rounds to."""
+    luma = np.random.default_rng(3).integers(60, 180, (24, 32), dtype=np.uint8)
+    blurred = cv2.GaussianBlur(luma, (0, 0), 2)
+    gray = np.rint((blurred - 16.0) * 255 / 219).astype(np.uint8)
+    with methods(bundle, 2) as plain, in_colour(bundle, 2) as coloured:
+        own = next(m for m in plain if m.name == "clean int8")
+        shown = next(m for m in coloured if m.name == "clean int8 RGB")
+        pair = Pair(blurred, np.zeros((48, 64), np.float32), np.repeat(gray[..., None], 3, 2))
+        assert np.abs(shown.run(pair) - own.run(pair)).max() <= 1.0
 
 
 def test_synthetic_material_is_the_same_every_time_and_grain_moves() -> None:

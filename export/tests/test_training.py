@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from lumavox.errors import OptionError
 from lumavox_export.errors import StageError
 from lumavox_export.machine import Machine, Network
 from lumavox_export.ranks import Batch
@@ -174,3 +175,16 @@ def test_the_rate_rises_to_its_peak_and_ends_at_its_share() -> None:
     assert max(rates) == rates[10] == 1.0
     assert rates[100] == pytest.approx(0.01)
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_at_a_restart_the_rate_rises_again_to_a_share_of_its_peak() -> None:
+    once = Schedule(steps=100, learning_rate=1.0, warmup_share=0.1)
+    plan = Schedule(steps=150, restarts=(100,), restart_share=0.5, learning_rate=1.0, warmup_share=0.1)
+    assert [plan.rate(step) for step in range(100)] == [once.rate(step) for step in range(100)]
+    assert max(plan.rate(step) for step in range(100, 150)) == plan.rate(105) == 0.5
+
+
+@pytest.mark.parametrize("restarts", [(0,), (100,), (60, 40)])
+def test_restarts_that_are_not_between_the_steps_are_refused(restarts: tuple[int, ...]) -> None:
+    with pytest.raises(OptionError, match="restarts rise between 0 and 100 steps"):
+        Schedule(steps=100, restarts=restarts)

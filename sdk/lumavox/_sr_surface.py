@@ -5,8 +5,13 @@ planes are uint8, or uint16 with samples of 0..1023, whatever the format:
 
 - NV12, I420, GRAY8, I010: the frame's own luma planes, no copy;
 - P010: shifted down into a buffer, and the result shifted up in place;
-- RGB24, BGR24: full-range BT.601 luma (an invertible split, not a statement about the colours); chroma
-  goes through the conventional filter at full resolution.
+- RGB24, BGR24: the network sees BT.601 luma of 16..235, as in video, rounded to bytes. What it says over the
+  conventional enlargement of those bytes is added to the conventional enlargement of the colours:
+
+      out = bicubic(rgb) + 255 / 219 * (network(y) - bicubic(y))
+
+  Both enlargements are kept to 1/16 level, so that the rounding of the luma cancels out of the sum: worth
+  0.05 dB on photographs. Luma of 0..255 would cost as much, since networks know video's.
 """
 
 from __future__ import annotations
@@ -18,6 +23,10 @@ from lumavox.picture import Frame, PixelFormat
 from lumavox.resample_picture import ChromaResizer, PlaneResizer, enlarged_side
 
 _P010_SHIFT = 6
+_FRACTION_BITS = 4  # of enlarged colours: 255 levels and a bicubic's overshoot fit a signed word
+_LUMA = np.array([65.481, 128.553, 24.966]) / 255  # of R, G, B; 16 more is black (BT.601, clause 2.5.1)
+_LEVELS = np.rint(np.arange(256) * (255 / 219) * (1 << _FRACTION_BITS)).astype(np.int16)  # of luma bytes
+_ROWS = 16  # combined at a time, so that they stay in the cache
 
 
 class Surface:
@@ -38,8 +47,12 @@ class Surface:
             self._low = [(np.empty(shapes[0], np.uint16), np.empty(shapes[1], np.uint16))]
         if format.packed_rgb:
             self._target = np.empty(large, np.uint8)
-            self._ycc = np.empty((*small, 3), np.uint8)
-            self._ycc_large = np.empty((*large, 3), np.uint8)
+            self._colours = np.empty((*small, 3), np.int16)
+            self._colours_large = np.empty((*large, 3), np.int16)
+            self._fine = np.empty(small, np.int16)
+            self._anchor = np.empty(large, np.int16)
+            self._over = np.empty((_ROWS, out_width), np.int16)
+            self._sum = np.empty((_ROWS, out_width, 3), np.int16)
 
     def fits(self, frame: Frame) -> bool:
         """Whether this surface is for frames like that one."""
@@ -62,9 +75,8 @@ class Surface:
         if self.format.packed_rgb:
             import cv2
 
-            rgb = self.format is PixelFormat.RGB24
-            cv2.cvtColor(plane, cv2.COLOR_RGB2YCrCb if rgb else cv2.COLOR_BGR2YCrCb, dst=self._ycc)
-            return cv2.extractChannel(self._ycc, 0, self._luma).reshape(self._luma.shape)
+            weights = _LUMA if self.format is PixelFormat.RGB24 else _LUMA[::-1]
+            return cv2.transform(plane, np.append(weights, 16)[None], self._luma)
         return plane
 
     def target(self, out: Frame) -> np.ndarray:
@@ -78,8 +90,11 @@ class Surface:
     def chroma(self, frame: Frame, out: Frame) -> None:
         """Enlarge the chroma of ``frame`` into ``out``; may run while the network works on the luma."""
         if self.format.packed_rgb:
-            # Sited like luma; the Y in it is replaced in finish().
-            self._resizer.resize(self._ycc, self._ycc_large)
+            import cv2
+
+            np.left_shift(frame.planes[0], _FRACTION_BITS, out=self._colours, dtype=np.int16)
+            self._resizer.resize(self._colours, self._colours_large)
+            self._resizer.resize(cv2.LUT(self._luma, _LEVELS, self._fine), self._anchor)
         elif self.format is PixelFormat.P010:
             small, large = self._low[0]
             np.right_shift(frame.planes[1], _P010_SHIFT, out=small)
@@ -94,15 +109,24 @@ class Surface:
         if self.format is PixelFormat.P010:
             np.left_shift(out.planes[0], _P010_SHIFT, out=out.planes[0])
         elif self.format.packed_rgb:
-            import cv2
-
-            rgb = self.format is PixelFormat.RGB24
-            cv2.insertChannel(self._target, self._ycc_large, 0)
-            back = cv2.COLOR_YCrCb2RGB if rgb else cv2.COLOR_YCrCb2BGR
-            result = cv2.cvtColor(self._ycc_large, back, dst=out.planes[0])
-            if result is not out.planes[0]:
-                np.copyto(out.planes[0], result)
+            for row in range(0, len(self._target), _ROWS):
+                self._add_luma(slice(row, row + _ROWS), out.planes[0])
         out.colour, out.pts = frame.colour, frame.pts
+
+    def _add_luma(self, rows: slice, out: np.ndarray) -> None:
+        """What the target's rows say over the anchor, to the enlarged colours of them."""
+        import cv2
+
+        anchor = self._anchor[rows]
+        over, sum = self._over[: len(anchor)], self._sum[: len(anchor)]
+        np.subtract(cv2.LUT(self._target[rows], _LEVELS, over), anchor, out=over)
+        # OpenCV copies channels of unsigned words only; the bits are the same.
+        cv2.cvtColor(over.view(np.uint16), cv2.COLOR_GRAY2RGB, sum.view(np.uint16))
+        np.add(sum, self._colours_large[rows], out=sum)
+        np.add(sum, 1 << (_FRACTION_BITS - 1), out=sum)
+        np.right_shift(sum, _FRACTION_BITS, out=sum)
+        np.maximum(sum, 0, out=sum)
+        np.minimum(sum, 255, out=out[rows], casting="unsafe")
 
 
 _CONVERTED = (PixelFormat.P010, PixelFormat.RGB24, PixelFormat.BGR24)

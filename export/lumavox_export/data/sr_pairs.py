@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,35 +82,44 @@ class Pairs:
             lr = data[start : start + low].reshape(height, width)
             hr = data[start + low : start + low + tall * wide].reshape(tall, wide)
             self.items.append((lr, hr))
+        self.guides: list[NDArray[np.uint16]] = []  # a teacher's high resolution of each, in 1/256 level
         sizes = np.array([lr.size for lr, _ in self.items], float)
         self._weights = np.cumsum(sizes / sizes.sum())
 
     def batch(
         self, rng: np.random.Generator, size: int, patch: int, candidates: int = 1
-    ) -> tuple[Luma, Luma]:
+    ) -> tuple[NDArray[Any], ...]:
         """Random crops, flipped and turned: ``(size, patch, patch)`` low, ``scale`` times that high.
 
-        At a scale of n/d they begin at multiples of d, where low and high resolution meet. Of every
-        ``candidates`` successive crops the one with the most detail is kept: sky teaches little.
+        If there are ``guides``, the same crops of them follow. At a scale of n/d crops begin at multiples of
+        d, where low and high resolution meet. Of every ``candidates`` successive crops the one with the most
+        detail is kept: sky teaches little.
         """
         if candidates > 1:
-            lows, highs = self.batch(rng, size * candidates, patch)
-            best = detail(highs).reshape(size, candidates).argmax(1) + np.arange(size) * candidates
-            return lows[best], highs[best]
+            crops = self.batch(rng, size * candidates, patch)
+            best = detail(crops[1]).reshape(size, candidates).argmax(1) + np.arange(size) * candidates
+            return tuple(plane[best] for plane in crops)
         grid = self.scale.denominator
         high_patch = int(patch * self.scale)
         lows = np.empty((size, patch, patch), np.uint8)
         highs = np.empty((size, high_patch, high_patch), np.uint8)
+        guides = np.empty(highs.shape if self.guides else (0, 0, 0), np.uint16)
         for i, item in enumerate(np.searchsorted(self._weights, rng.random(size) * 0.999999)):
             lr, hr = self.items[item]
             y, x = (int(rng.integers((n - patch) // grid + 1)) * grid for n in lr.shape)
             top, left = int(y * self.scale), int(x * self.scale)
-            low = lr[y : y + patch, x : x + patch]
-            high = hr[top : top + high_patch, left : left + high_patch]
+            low = np.s_[y : y + patch, x : x + patch]
+            high = np.s_[top : top + high_patch, left : left + high_patch]
             turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-            lows[i] = np.rot90(low[:, ::-1] if flip else low, turns)
-            highs[i] = np.rot90(high[:, ::-1] if flip else high, turns)
-        return lows, highs
+            lows[i] = _turned(lr[low], turns, flip)
+            highs[i] = _turned(hr[high], turns, flip)
+            if self.guides:
+                guides[i] = _turned(self.guides[item][high], turns, flip)
+        return (lows, highs, guides) if self.guides else (lows, highs)
+
+
+def _turned(plane: NDArray[Any], turns: int, flip: bool) -> NDArray[Any]:
+    return np.rot90(plane[:, ::-1] if flip else plane, turns)
 
 
 def detail(pictures: Luma) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ from . import Options
 from .sr_crops import write_crops
 from .sr_material import CODECS as CODECS
 from .sr_material import Clip, Group, Size, clips, encoded, folder_stills, stills
-from .sr_methods import Costs, Method, methods
+from .sr_methods import Costs, Method, in_colour, methods
 from .sr_peers import open_peer, peer_files
 from .sr_score import Scores, figures, quantization, score
 from .sr_speed import times
@@ -47,12 +47,14 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work, options: Options) -> tup
     with ExitStack() as stack:
         compared = stack.enter_context(methods(bundle, scale, costs))
         failed = _open_peers(stack, compared, options.peers, scale)
-        run = _Run(compared, scale, int(str(bundle.front_end.get("multiple", 1))), work.cache, failed)
+        coloured = stack.enter_context(in_colour(bundle, scale, costs))
+        multiple = int(str(bundle.front_end.get("multiple", 1)))
+        run = _Run(compared, coloured, scale, multiple, work.cache, failed)
         found: dict[str, Any] = {
             "scale": scale,
             "parameters": costs.parameters,
             "macs_per_input_pixel": round(costs.macs_per_pixel),
-            "engines": {m.name: m.engine for m in compared if m.role == "ours"},
+            "engines": {m.name: m.engine for m in [*compared, *coloured] if m.role == "ours"},
         }
         datasets = [work.dataset(name) for name in names]
         if options.dataset:
@@ -60,7 +62,7 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work, options: Options) -> tup
         found |= measure_streams(compared, scale, run.multiple, datasets, work.cache, options)
         found["pictures"] = {folder.name: run.folder(folder) for folder in options.pictures}
         found["speed"] = _speed(bundle, compared, scale)
-        found["methods"] = {m.name: _described(m, scale) for m in compared}
+        found["methods"] = {m.name: _described(m, scale) for m in [*compared, *coloured]}
         found["peers_not_measured"] = dict(failed)
     return found, tables(found)
 
@@ -82,8 +84,15 @@ class _Run:
     """The methods of one run over all material."""
 
     def __init__(
-        self, compared: list[Method], scale: float, multiple: int, cache: Path, failed: dict[str, str]
+        self,
+        compared: list[Method],
+        coloured: list[Method],
+        scale: float,
+        multiple: int,
+        cache: Path,
+        failed: dict[str, str],
     ) -> None:
+        self.pictures = [*compared, *coloured]  # what stills are measured by; streams are luma
         self.compared, self.scale, self.multiple, self.cache = compared, scale, multiple, cache
         self.failed = failed  # grows as peers fail
 
@@ -92,7 +101,7 @@ class _Run:
         pictures = list(progress(stills(datasets, self.scale, self.multiple), "reading pictures"))
         extra = list(extra_stills(datasets, self.scale, self.multiple))
         shots = list(clips(datasets))
-        on_stills = self._score(pictures, "stills")
+        on_stills = self._score(pictures, "stills", self.pictures)
         on_clips = {
             f"{codec} crf {crf}": self._score(self._encoded(shots, codec, crf), f"{codec} crf {crf}")
             for codec, levels in CODECS.items()
@@ -105,7 +114,7 @@ class _Run:
         if crops is not None:
             self._crops(crops, [*pictures, *extra])
         return {
-            "stills": figures(on_stills, self.compared),
+            "stills": figures(on_stills, self.pictures),
             "encoded": {name: figures(s, self.compared, clips=True) for name, s in on_clips.items()},
             "by_kind": by_kind,
             "integer_minus_float": {
@@ -121,19 +130,21 @@ class _Run:
         for group in folder_stills(folder, self.scale, self.multiple):
             digest.update(group.name.encode() + group.pairs[0].low.tobytes())
             groups.append(group)
-        scores = self._score(groups, folder.name)
+        scores = self._score(groups, folder.name, self.pictures)
         return {
             "count": len(groups),
             "sha256": digest.hexdigest(),
-            "stills": figures(scores, self.compared),
+            "stills": figures(scores, self.pictures),
             "integer_minus_float": quantization(scores, self.compared),
         }
 
     def _encoded(self, shots: Sequence[Clip] | Iterator[Clip], codec: str, crf: int) -> Iterator[Group]:
         return (encoded(clip, self.scale, codec, crf, self.multiple, self.cache) for clip in shots)
 
-    def _score(self, groups: Sequence[Group] | Iterator[Group], what: str) -> Scores:
-        working = [m for m in self.compared if m.name not in self.failed]
+    def _score(
+        self, groups: Sequence[Group] | Iterator[Group], what: str, methods: Sequence[Method] = ()
+    ) -> Scores:
+        working = [m for m in methods or self.compared if m.name not in self.failed]
         scores = score(working, groups, self.scale, what)
         self.failed.update(scores.failed)
         return scores

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumavox.bundle import Bundle
+from lumavox.picture import Frame, PixelFormat
 from lumavox.session import Session
+from lumavox.video import Upscaler
 
-from ..resize import resize
+from ..resize import resize, to_luma
 from .sr_material import Pair, Size
 
 Estimate = NDArray[np.floating]
@@ -110,6 +112,40 @@ def ours(session: Session, costs: Costs | None = None) -> Method:
 
     name = f"{variant.content} {variant.precision}"
     return Method(name, "ours", run, prepare, engine.description, variant.content, variant.precision, costs)
+
+
+@contextmanager
+def in_colour(bundle: Bundle, scale: float, costs: Costs | None = None) -> Iterator[list[Method]]:
+    """Our integer variants as a player uses them for pictures: RGB bytes in and out, as RGB peers work.
+
+    Luma is taken of the shown colours, so its own rounding to bytes does not count. A pair without colours
+    is a gray picture.
+    """
+    with ExitStack() as stack:
+        found = []
+        for content in sorted({v.content for v in bundle.variants if v.precision == "int8"}):
+            upscaler = stack.enter_context(Upscaler.open(bundle, scale=scale, content=content))
+            found.append(_coloured(upscaler, content, costs))
+        yield found
+
+
+def _coloured(upscaler: Upscaler, content: str, costs: Costs | None) -> Method:
+    def frame(rgb: NDArray[np.uint8]) -> Frame:
+        height, width = rgb.shape[:2]
+        return Frame.wrap(PixelFormat.RGB24, width, height, [np.ascontiguousarray(rgb)])
+
+    def run(pair: Pair) -> Estimate:
+        rgb = np.repeat(pair.low[..., None], 3, 2) if pair.rgb is None else pair.rgb
+        shown = upscaler.process(frame(rgb)).planes[0]
+        return shown[..., 0].astype(np.float32) if pair.rgb is None else to_luma(shown.astype(np.float32))
+
+    def prepare(low: Size) -> Callable[[], object]:
+        source = frame(np.random.default_rng(0).integers(0, 256, (*low, 3), np.uint8))
+        out = upscaler.process(source)
+        return lambda: upscaler.process(source, out)
+
+    engine = f"Upscaler, {upscaler.backend}"
+    return Method(f"{content} int8 RGB", "ours", run, prepare, engine, content, "int8", costs)
 
 
 def _noise(low: Size) -> NDArray[np.uint8]:

@@ -88,7 +88,11 @@ def _distill(
     else:
         teacher = trainee(load_into(network.build(), _state_of(path, content), content.name))  # type: ignore[attr-defined]
     guide = executed(teacher).requires_grad_(False).to(machine.device).eval()
-    guided = functools.partial(material.loss, teacher=machine.network(guide), share=distill.share)
+    guided = functools.partial(material.loss, share=distill.share)
+    if hasattr(material, "remember"):
+        material.remember(machine.exact(guide))
+    else:
+        guided = functools.partial(guided, teacher=machine.network(guide))
     train("student", student, distill.student_train, guided)
     return dict(executed(student).state_dict())
 

@@ -6,6 +6,7 @@ A task module has
     Material(recipe, content, work)
         .batch(step)            CPU tensors of a step, rows first; a function of the step alone
         .loss(network, batch, teacher, share)   training loss, a mean over rows, on the batch's device
+        .remember(teacher)      optional: makes the teacher's answers once; batches bring them then
         .validate(network)      figures to log, higher is better; the network takes and gives CPU tensors
         .workers                processes that make batches; 0 = a thread
     calibration(recipe, material, graph)      feeds for calibration

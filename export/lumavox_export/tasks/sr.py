@@ -16,6 +16,7 @@ from ..exporter import VARIANTS as VARIANTS  # the integer network first: it is 
 from ..graph import Graph
 from ..machine import Network
 from ..metrics import psnr
+from ..progress import progress
 from ..recipe import Content, Recipe
 from ..work import Work
 
@@ -52,11 +53,23 @@ class Material:
                 high = whole(picture[:400, :600], self.scale, recipe.network.multiple)  # type: ignore[attr-defined]
                 self._validation.append((reduce(high, self.scale, "bicubic"), high))
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Low and high resolution luma bytes of a step, ``(batch, 1, height, width)``."""
+    def remember(self, teacher: Network) -> None:
+        """Make the teacher's picture of every pair once; batches bring their part of it from now on."""
+        self.pairs.guides = []
+        with torch.no_grad():
+            for low, _ in progress(self.pairs.items, "pictures of the teacher", len(self.pairs.items)):
+                x = torch.from_numpy(low)[None, None].float().div_(255)
+                picture = teacher(x)[0, 0].mul_(255 * 256).round_().clamp_(0, 65535)
+                self.pairs.guides.append(picture.numpy().astype(np.uint16))
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Low and high resolution luma bytes of a step, ``(batch, 1, height, width)``.
+
+        After `remember`, also the teacher's high resolution, in 1/256 level.
+        """
         rng = np.random.default_rng([self.seed, step])
-        low, high = self.pairs.batch(rng, self.data.batch, self.data.patch, self.data.candidates)
-        return torch.from_numpy(low)[:, None], torch.from_numpy(high)[:, None]
+        planes = self.pairs.batch(rng, self.data.batch, self.data.patch, self.data.candidates)
+        return tuple(torch.from_numpy(plane)[:, None] for plane in planes)
 
     def loss(
         self,
@@ -65,16 +78,19 @@ class Material:
         teacher: Network | None = None,
         share: float = 0.0,
     ) -> Tensor:
-        """Distance to the truth, and with a teacher, ``share`` of it to the teacher's picture."""
-        low, high = (x.float().div_(255) for x in batch)
+        """Distance to the truth, ``share`` of it to the teacher's picture (asked for, or remembered)."""
+        low, high = (x.float().div_(255) for x in batch[:2])
         low = low.contiguous(memory_format=torch.channels_last)
         estimate = network(low)
         loss = self._distance(estimate, high)
         if teacher is not None:
             with torch.no_grad():
                 guide = teacher(low)
-            loss = (1 - share) * loss + share * self._distance(estimate, guide)
-        return loss
+        elif share:
+            guide = batch[2].float().div_(255 * 256)
+        else:
+            return loss
+        return (1 - share) * loss + share * self._distance(estimate, guide)
 
     def _distance(self, estimate: Tensor, target: Tensor) -> Tensor:
         difference = estimate - target
@@ -93,7 +109,7 @@ def calibration(recipe: Recipe, material: Material, graph: Graph) -> Iterator[Fe
     """Low-resolution patches as the network meets them."""
     for step in range(max(1, recipe.quantize.calibration_samples // 16)):
         rng = np.random.default_rng([recipe.seed, 1 << 20, step])
-        low, _ = material.pairs.batch(rng, 16, min(64, min(material.pairs.items[0][0].shape)))
+        low = material.pairs.batch(rng, 16, min(64, min(material.pairs.items[0][0].shape)))[0]
         for patch in low:
             yield {graph.inputs[0].name: patch[None, :, :, None].astype(np.float32) / 255}
 
