@@ -2,43 +2,40 @@
 
 Stem: SI-SDR improvement at several dialog-to-background ratios at 48 kHz; the same at 16 kHz with PESQ and
 ESTOI, beside the networks of other projects (``de_stems``, ``de_peers``). Remix: change of the
-dialog-to-background loudness difference that each level achieves (ITU-R BS.1770-4), and the SI-SDR of the
-whole `DialogEnhancer`'s output against the ideal remix. Never lose the dialog: share of seconds in which the
-gains leave it more than 10 dB down. Do no harm: what the enhancer makes of sound without dialog. Integer
-variants: SI-SDR of their stem against the float one's.
+dialog-to-background loudness difference that each level achieves (ITU-R BS.1770-4); the whole
+`DialogEnhancer` (``de_enhancer``). Never lose the dialog: share of seconds in which the gains leave it more
+than 10 dB down. Integer variants: SI-SDR of their stem against the float one's.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from lumavox.audio import DialogEnhancer
 from lumavox.bundle import Bundle
 from lumavox.dsp import BandFrontEnd
-from lumavox.remix import LEVELS, DialogControls, calibrated
+from lumavox.remix import LEVELS, calibrated
 from lumavox.session import Session
 from lumavox.streaming import StreamingNetwork
 
 from ..data.de_mixes import Mix, validation_mixes
-from ..data.sound_bank import read_mono
-from ..knob import achieved_difference_db, loudness_lufs
+from ..knob import achieved_difference_db
 from ..metrics import lost_share, si_sdr
 from ..progress import progress
 from ..recipe import Recipe
 from ..work import Work
 from . import Options, mean, table_of
+from .de_enhancer import measure_enhancer
 from .de_peers import Peer, open_peers
 from .de_pictures import write_spectrograms
 from .de_stems import RATE_HZ, StemScore, score, summary
-from .remixed_parts import remixed_parts
 
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0)
 KINDS = ("music", "effects", "both", "all")
@@ -71,9 +68,7 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work, options: Options) -> tup
         "mmacs_per_second": round(network.macs() * front_end.rate_hz / front_end.hop / 1e6, 1),
         "engines": engines,
         **mixes.figures(),
-        "remix_at_medium": _remix(recipe, bundle, work),
-        "without_dialog": _without_dialog(recipe, bundle, work),
-        "speed": _speed(bundle),
+        **measure_enhancer(bundle, _mixes(recipe, work, 48000, 0.0), _backgrounds(recipe, work)),
     }
     return figures, _table(figures)
 
@@ -161,6 +156,16 @@ def _mixes(recipe: Recipe, work: Work, rate_hz: int, snr_db: float) -> list[Mix]
     return list(validation_mixes(*sets, rate_hz=rate_hz, snr_db=snr_db))
 
 
+def _backgrounds(recipe: Recipe, work: Work) -> dict[str, list[Path]]:
+    """Files of validation music and effects."""
+    data: Any = recipe.contents[0].data
+    kinds = {"music": data.validation_music, "effects": data.validation_effects}
+    return {
+        kind: [d.path(entry) for d in map(work.dataset, names) for entry in d.entries]
+        for kind, names in kinds.items()
+    }
+
+
 def _masks(network: StreamingNetwork, features: NDArray[np.float32]) -> NDArray[np.float32]:
     network.reset()
     return np.stack([np.array(network.step(frame)) for frame in features])
@@ -172,73 +177,6 @@ def _resampled(x: Sound, rate_hz: int) -> Sound:
 
 def _key(snr_db: float) -> str:
     return f"{snr_db:+.0f} dB"
-
-
-def _enhanced(bundle: Bundle, x: Sound) -> Sound:
-    """The whole enhancer at "medium", mono at 48 kHz, its delay taken out."""
-    with DialogEnhancer.open(bundle, rate_hz=48000, channels=1, level="medium") as enhancer:
-        out = np.concatenate([enhancer.process(x), enhancer.flush()])[enhancer.delay_samples :]
-    return np.asarray(out[: len(x)], np.float32)
-
-
-def _remix(recipe: Recipe, bundle: Bundle, work: Work) -> dict[str, float]:
-    """The whole enhancer at "medium" on 0 dB mixes: SI-SDR to the ideal remix, loudness held, knob kept.
-
-    The knob asks for a change of 6 LU; here gate and confidence take part, which
-    ``achieved_difference_lu`` leaves out.
-    """
-    sdrs, drifts, changes = [], [], []
-    for mix in progress(_mixes(recipe, work, 48000, 0.0), "measuring the remix"):
-        with DialogEnhancer.open(bundle, rate_hz=48000, channels=1, level="medium") as enhancer:
-            out, parts = remixed_parts(enhancer, [mix.dialog, mix.background])
-        out = out[: len(mix.mix)]
-        after, before = (
-            [loudness_lufs(x, 48000) for x in two] for two in (parts, (mix.dialog, mix.background))
-        )
-        changes.append(after[0] - after[1] - (before[0] - before[1]))
-        wanted = DialogControls.of_level("medium").gains()
-        ideal = wanted.dialog * mix.dialog + wanted.background * mix.background
-        sdrs.append(si_sdr(out, ideal))
-        drifts.append(loudness_lufs(out, 48000) - loudness_lufs(mix.mix, 48000))
-    return {
-        "si_sdr_db": mean(sdrs),
-        "achieved_difference_lu": mean(changes),
-        "programme_loudness_change_lu": mean(drifts),
-        "largest_programme_loudness_change_lu": round(float(np.max(np.abs(drifts))), 2),
-    }
-
-
-def _without_dialog(recipe: Recipe, bundle: Bundle, work: Work) -> dict[str, dict[str, float]]:
-    """The whole enhancer at "medium" on music and on effects alone: how far the output is from the input."""
-    data: Any = recipe.contents[0].data
-    found = {}
-    for kind, names in (("music", data.validation_music), ("effects", data.validation_effects)):
-        sdrs, drifts = [], []
-        files = [d.path(e) for d in map(work.dataset, names) for e in d.entries]
-        for path in progress(files, f"measuring {kind} alone"):
-            x = read_mono(path, 48000)[: 10 * 48000]
-            x = x * np.float32(0.06 / (np.sqrt(np.mean(x**2)) + 1e-9))
-            out = _enhanced(bundle, x)
-            sdrs.append(min(si_sdr(out, x), 100.0))
-            drifts.append(loudness_lufs(out, 48000) - loudness_lufs(x, 48000))
-        found[kind] = {
-            "si_sdr_db": mean(sdrs, 1),
-            "least_si_sdr_db": round(float(np.min(sdrs)), 1),
-            "largest_loudness_change_lu": round(float(np.nanmax(np.abs(drifts))), 2),
-        }
-    return found
-
-
-def _speed(bundle: Bundle, seconds: float = 20.0) -> dict[str, float]:
-    """Processor time over playing time for 48 kHz stereo in blocks of 10 ms, the whole enhancer."""
-    noise = np.random.default_rng(1).normal(0, 0.05, (round(seconds * 48000), 2)).astype(np.float32)
-    with DialogEnhancer.open(bundle, rate_hz=48000, channels=2, level="medium") as enhancer:
-        delay_ms = enhancer.delay_samples / 48
-        begin = time.process_time()
-        for start in range(0, len(noise), 480):
-            enhancer.process(noise[start : start + 480])
-        spent = time.process_time() - begin
-    return {"real_time_factor_stereo_48_khz": round(spent / seconds, 3), "delay_ms": delay_ms}
 
 
 def _table(figures: dict[str, Any]) -> str:
