@@ -58,7 +58,8 @@ def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         stage = commands.add_parser(name, help=f"run {words}; what is unchanged is skipped")
         _add_work(stage)
         stage.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-        stage.add_argument("--weights", type=Path, help="take these trained weights in place of stage train")
+        help = "take these weights: distill goes on from them, later stages take them as finished"
+        stage.add_argument("--weights", type=Path, help=help)
         stage.add_argument(
             "--only", action="store_true", help="run this stage alone, on what the earlier ones left"
         )
@@ -172,9 +173,9 @@ def _run_stages(args: argparse.Namespace) -> int:
     machine = Machine.choose(args.device, args.precision, args.compile, args.workers)
     report: Callable[[str], None] = print if machine.ranks.first else lambda _: None
     pipeline = Pipeline(recipe, replace(work, machine=machine), report)
-    if args.weights is not None:
-        pipeline.adopt(args.weights)
     last = "bundle" if args.command == "all" else args.command
+    if args.weights is not None:
+        pipeline.adopt(args.weights, last)
     artifact = pipeline.run(last, first=last if args.only else "train")
     report(f"{recipe.id}: {last} is in {artifact.folder}")
     machine.ranks.leave()

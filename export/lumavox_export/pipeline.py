@@ -51,19 +51,24 @@ class Pipeline:
         assert artifact is not None
         return artifact
 
-    def adopt(self, weights: Path) -> Artifact:
-        """Take trained weights from a file in place of stage train."""
-        folder, ranks = self.work.out / "train", self.work.machine.ranks
-        if ranks.first:
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                shutil.copyfile(weights, folder / train.WEIGHTS)
-            except OSError as error:
-                raise StageError(f"cannot take the weights {weights}: {error}") from error
-            names, notes = [train.WEIGHTS], {"adopted": weights.name}
-            Artifact.seal("train", folder, self._inputs("train", None), names, notes)
-        ranks.wait()
-        return Artifact.load(folder)
+    def adopt(self, weights: Path, last: str) -> None:
+        """Take weights from a file in place of the stages before ``last`` that would make them.
+
+        For stage distill they are where it begins; for a later one they are finished, distilled or not.
+        """
+        ranks, artifact = self.work.machine.ranks, None
+        for name in ["train", "distill"] if last not in ("train", "distill") else ["train"]:
+            folder = self.work.out / name
+            if ranks.first:
+                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    shutil.copyfile(weights, folder / train.WEIGHTS)
+                except OSError as error:
+                    raise StageError(f"cannot take the weights {weights}: {error}") from error
+                names, notes = [train.WEIGHTS], {"adopted": weights.name}
+                Artifact.seal(name, folder, self._inputs(name, artifact), names, notes)
+            ranks.wait()
+            artifact = Artifact.load(folder)
 
     def _inputs(self, name: str, previous: Artifact | None) -> str:
         stage = STAGES[name]

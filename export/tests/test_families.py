@@ -127,6 +127,17 @@ def test_equalizing_brings_hidden_channels_to_one_and_keeps_the_function() -> No
     assert all(float(h.max()) <= 1.0 + 1e-4 for h in largest)
 
 
+def test_a_channel_that_never_fires_keeps_its_weights() -> None:
+    network = sr_plain.Network(channels=8, layers=3)
+    module, x = _random(network), torch.rand(1, 1, 12, 16)
+    with torch.no_grad():
+        module.biases[0][2] = -100.0  # type: ignore[index, operator]
+        before = module.weights[0][2].clone()  # type: ignore[index]
+        module.equalize([h.amax((0, 2, 3)) for h in module.hidden(x)])  # type: ignore[operator]
+    assert (module.weights[0][2] == before).all()  # type: ignore[index]
+    assert (module.biases[0][2] == -100.0).all()  # type: ignore[index]
+
+
 def test_the_shipped_sizes_keep_their_budgets() -> None:
     sr = sr_plain.Network().build().to_graph()
     assert sr.parameters() <= 47_000

@@ -182,11 +182,15 @@ class _Worker:
     def _run(self, segment: Segment, slot: int, fault: str) -> None:
         if fault:
             faults.before(fault)
-        engine, outputs = self._engine, segment.outputs[slot]
-        for name, view in segment.inputs[slot].items():
-            engine.input(name)[...] = view
-        engine.run()
-        for name, view in outputs.items():
-            view[...] = engine.output(name)
+        engine, inputs, outputs = self._engine, segment.inputs[slot], segment.outputs[slot]
+        if hasattr(engine, "use"):
+            engine.use(inputs, outputs)
+            engine.run()
+        else:
+            for name, view in inputs.items():
+                engine.input(name)[...] = view
+            engine.run()
+            for name, view in outputs.items():
+                view[...] = engine.output(name)
         if fault:
             faults.after(fault, outputs)

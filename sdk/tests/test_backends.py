@@ -116,6 +116,33 @@ def test_an_engine_computes_what_the_model_says_at_any_size(name, size):
     engine.close()
 
 
+@pytest.mark.parametrize("name", ["ort", "virtual"])
+def test_an_engine_can_work_in_memory_that_it_is_given(name):
+    """Two sets in turn, as an isolated worker does; a resize brings its own memory back."""
+    backend, model, variant = tiny(name)
+    engine = backend.open(model, variant)
+    x = random_input(variant, 4, 6)
+    engine.resize("luma", x.shape)
+    engine.run()
+    y = engine.output("enlarged").copy()
+    sets = [(np.zeros_like(x), np.zeros_like(y)) for _ in range(2)]
+    for number in range(4):
+        given, made = sets[number % 2]
+        engine.use({"luma": given}, {"enlarged": made})
+        given[...] = np.roll(x, number)
+        engine.run()
+        expected = nearest(np.roll(x, number).reshape(4, 6))
+        np.testing.assert_allclose(made.reshape(8, 12), expected, rtol=0, atol=1e-6)
+    before = [array.copy() for pair in sets for array in pair]
+    other = random_input(variant, 2, 3)
+    engine.resize("luma", other.shape)
+    engine.input("luma")[...] = other
+    engine.run()
+    enlarged = engine.output("enlarged").reshape(4, 6)
+    np.testing.assert_allclose(enlarged, nearest(other.reshape(2, 3)), rtol=0, atol=1e-6)
+    assert all((a == b).all() for a, b in zip(before, [array for pair in sets for array in pair]))
+
+
 def run_resized(engine, shape: tuple[int, ...]) -> None:
     engine.resize("luma", shape)
     engine.run()

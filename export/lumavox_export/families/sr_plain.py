@@ -154,10 +154,11 @@ class PlainSr(nn.Module):
     def equalize(self, ranges: list[Tensor]) -> None:
         """Rescale hidden channels to 0..1 without changing the function (Nagel et al., ICCV 2019).
 
-        ``ranges[i]`` ``(channels,)`` is the largest activation of each channel after convolution ``i``.
+        ``ranges[i]`` ``(channels,)`` is the largest activation of each channel after convolution ``i``. One
+        that never fires keeps its scale: there is nothing to show, and engines take no weights of 1000.
         """
         for index, largest in enumerate(ranges):
-            factor = largest.clamp_min(1e-3).clone()
+            factor = torch.where(largest < 1e-3, 1.0, largest)
             factor[-(self.network.entry_stride**2) :] = 1.0  # the anchor is 0..1 already
             self.weights[index] /= factor[:, None, None, None]
             self.biases[index] /= factor

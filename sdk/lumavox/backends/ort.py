@@ -6,7 +6,7 @@ shapes of a resized model are learnt from its first run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,9 +72,20 @@ class _OrtEngine:
         values = self._binding.copy_outputs_to_cpu()
         self._binding.clear_binding_outputs()
         for name, value in zip(self._output_names, values):
-            array = np.ascontiguousarray(value)
-            self._outputs[name] = array
-            self._binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            self._bind_output(name, np.ascontiguousarray(value))
+
+    def _bind_output(self, name: str, array: np.ndarray) -> None:
+        self._outputs[name] = array
+        self._binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+
+    def use(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+        """Read and write memory of the caller's; see `Engine`."""
+        with engine_errors("ort", "changing its memory"):
+            for name, array in inputs.items():
+                self._bind_input(name, array)
+            self._binding.clear_binding_outputs()
+            for name in self._output_names:
+                self._bind_output(name, outputs[name])
 
     def resize(self, name: str, shape: Sequence[int]) -> None:
         old = named("ort", "input", self._inputs, name)

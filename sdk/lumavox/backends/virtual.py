@@ -29,7 +29,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +121,11 @@ class _VirtualEngine:
             self._inputs[name] = np.zeros(tuple(shape), old.dtype)
             with engine_errors("virtual", f"resizing {name!r} to {list(shape)}"):
                 self._shape_outputs()
+
+    def use(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+        """Read and write memory of the caller's; see `Engine`."""
+        self._inputs = {name: inputs[name][...] for name in self._inputs}  # views, so that none is held
+        self._outputs = {name: outputs[name][...] for name in self._outputs}
 
     def input(self, name: str) -> np.ndarray:
         view: np.ndarray = named("virtual", "input", self._inputs, name)[...]
