@@ -50,9 +50,9 @@ class Engine(Protocol):
     """One opened model. Every method raises `EngineError` and nothing else.
 
     An engine that knows where its operators run has an attribute ``placement``: (on the accelerator, all).
-    One that can work in others' memory has a method ``use(inputs, outputs)``: contiguous arrays by name, of the
-    shapes and dtypes that `input` and `output` give after a run. It reads and writes those from then on, until
-    it is given others or resized.
+    One that can work in others' memory has a method ``use(inputs, outputs)``: contiguous arrays by name, of
+    the shapes and dtypes that `input` and `output` give after a run. It reads and writes those from then on,
+    until it is given others or resized.
     """
 
     description: str  # library, version, delegate, threads: for reports
