@@ -58,8 +58,8 @@ def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         stage = commands.add_parser(name, help=f"run {words}; what is unchanged is skipped")
         _add_work(stage)
         stage.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-        help = "take these weights: distill goes on from them, later stages take them as finished"
-        stage.add_argument("--weights", type=Path, help=help)
+        taken = "take these weights: distill goes on from them, later stages take them as finished"
+        stage.add_argument("--weights", type=Path, help=taken)
         stage.add_argument(
             "--only", action="store_true", help="run this stage alone, on what the earlier ones left"
         )

@@ -41,8 +41,8 @@ LOG_EVERY = 200  # steps
 class Schedule:
     """How a network is optimized: warm-up, cosine to ``final_share`` of the rate, averaged weights.
 
-    At each of ``restarts`` warm-up and cosine begin anew, to ``restart_share`` of the rate before (Loshchilov
-    and Hutter, ICLR 2017): a finished run is trained on so.
+    At each of ``restarts`` warm-up and cosine begin anew, at ``restart_share`` of the rate before (Loshchilov
+    and Hutter, ICLR 2017): the way to train a finished run further.
     """
 
     steps: int = 1000

@@ -118,15 +118,15 @@ class Surface:
         import cv2
 
         anchor = self._anchor[rows]
-        over, sum = self._over[: len(anchor)], self._sum[: len(anchor)]
+        over, colours = self._over[: len(anchor)], self._sum[: len(anchor)]
         np.subtract(cv2.LUT(self._target[rows], _LEVELS, over), anchor, out=over)
         # OpenCV copies channels of unsigned words only; the bits are the same.
-        cv2.cvtColor(over.view(np.uint16), cv2.COLOR_GRAY2RGB, sum.view(np.uint16))
-        np.add(sum, self._colours_large[rows], out=sum)
-        np.add(sum, 1 << (_FRACTION_BITS - 1), out=sum)
-        np.right_shift(sum, _FRACTION_BITS, out=sum)
-        np.maximum(sum, 0, out=sum)
-        np.minimum(sum, 255, out=out[rows], casting="unsafe")
+        cv2.cvtColor(over.view(np.uint16), cv2.COLOR_GRAY2RGB, colours.view(np.uint16))
+        np.add(colours, self._colours_large[rows], out=colours)
+        np.add(colours, 1 << (_FRACTION_BITS - 1), out=colours)
+        np.right_shift(colours, _FRACTION_BITS, out=colours)
+        np.maximum(colours, 0, out=colours)
+        np.minimum(colours, 255, out=out[rows], casting="unsafe")
 
 
 _CONVERTED = (PixelFormat.P010, PixelFormat.RGB24, PixelFormat.BGR24)

@@ -118,8 +118,7 @@ def ours(session: Session, costs: Costs | None = None) -> Method:
 def in_colour(bundle: Bundle, scale: float, costs: Costs | None = None) -> Iterator[list[Method]]:
     """Our integer variants as a player uses them for pictures: RGB bytes in and out, as RGB peers work.
 
-    Luma is taken of the shown colours, so its own rounding to bytes does not count. A pair without colours
-    is a gray picture.
+    Luma is taken of the shown colours, so its own rounding to bytes does not count. For pairs with colours.
     """
     with ExitStack() as stack:
         found = []
@@ -135,9 +134,8 @@ def _coloured(upscaler: Upscaler, content: str, costs: Costs | None) -> Method:
         return Frame.wrap(PixelFormat.RGB24, width, height, [np.ascontiguousarray(rgb)])
 
     def run(pair: Pair) -> Estimate:
-        rgb = np.repeat(pair.low[..., None], 3, 2) if pair.rgb is None else pair.rgb
-        shown = upscaler.process(frame(rgb)).planes[0]
-        return shown[..., 0].astype(np.float32) if pair.rgb is None else to_luma(shown.astype(np.float32))
+        assert pair.rgb is not None
+        return to_luma(upscaler.process(frame(pair.rgb)).planes[0].astype(np.float32))
 
     def prepare(low: Size) -> Callable[[], object]:
         source = frame(np.random.default_rng(0).integers(0, 256, (*low, 3), np.uint8))
