@@ -14,7 +14,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -40,13 +40,22 @@ class Distill:
 
 
 @dataclass(frozen=True)
+class Grow:
+    """Section ``[contents.grow]``: the network begins as a trained one of its family in another shape."""
+
+    network: Mapping[str, object]  # its [network]
+    weights: str  # a file beside the recipe ("../base-x2/weights.safetensors")
+
+
+@dataclass(frozen=True)
 class Content:
     """Section ``[[contents]]``: one set of weights, for one kind of material."""
 
     name: str  # "clean" | "streamed" | "any"
-    data: object  # parsed by the task
+    data: object  # the task's Data
     train: Schedule
     start_from: str | None = None  # an earlier content whose trained weights are the beginning
+    grow: Grow | None = None
     distill: Distill | None = None
 
 
@@ -97,7 +106,9 @@ class Recipe:
                 raise RecipeError(
                     f"{where}: contents[{number}].start_from: {content.start_from!r} is no earlier content"
                 )
-            contents.append(Content(content.name, data, content.train, content.start_from, content.distill))
+            if content.start_from is not None and content.grow is not None:
+                raise RecipeError(f"{where}: contents[{number}]: start_from and grow exclude each other")
+            contents.append(replace(content, data=data))
         if not contents:
             raise RecipeError(f"{where}: needs at least one [[contents]]")
         network = parse(family.Network, draft.network, where, key="network", error=RecipeError)
@@ -110,6 +121,13 @@ class Recipe:
     def digest(self) -> str:
         """sha256 of the whole recipe, in a form that does not depend on layout or comments."""
         return digest({k: v for k, v in plain(self).items() if k != "folder"})
+
+    def beside(self, name: str, key: str) -> Path:
+        """A file that the recipe names. Raises RecipeError naming the key if it is not there."""
+        path = self.folder / name
+        if not path.is_file():
+            raise RecipeError(f"{self.id}: {key}: there is no file {path}")
+        return path
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -136,19 +154,10 @@ class _Draft:
     family: str
     summary: str
     network: Mapping[str, object]
-    contents: tuple[_DraftContent, ...]
+    contents: tuple[Content, ...]  # their data are tables yet
     quantize: Quantize = Quantize()
     front_end: BandFrontEnd | None = None
     seed: int = 1
-
-
-@dataclass(frozen=True)
-class _DraftContent:
-    name: str
-    data: Mapping[str, object]
-    train: Schedule
-    start_from: str | None = None
-    distill: Distill | None = None
 
 
 def part(folder: str, name: str, where: str) -> ModuleType:

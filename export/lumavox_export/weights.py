@@ -40,6 +40,14 @@ def read_weights(path: Path) -> dict[str, dict[str, Tensor]]:
     return contents
 
 
+def read_state(path: Path, content: str) -> dict[str, Tensor]:
+    """The state of one content. Raises StageError if the file cannot be read or has none."""
+    states = read_weights(path)
+    if content not in states:
+        raise StageError(f"{path} has weights of {', '.join(states)}, not of {content!r}")
+    return states[content]
+
+
 def load_into(module: nn.Module, state: State, where: str) -> nn.Module:
     """Load a state; raises StageError naming the tensors that do not fit."""
     try:

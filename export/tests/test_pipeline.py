@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lumavox.bundle import Bundle
 from lumavox.picture import Frame, PixelFormat
@@ -14,11 +15,11 @@ from lumavox_export.artifacts import Artifact
 from lumavox_export.cli import main
 from lumavox_export.data.debug import make_debug_data
 from lumavox_export.errors import RecipeError, StageError
-from lumavox_export.families import de_cells
+from lumavox_export.families import de_cells, sr_plain
 from lumavox_export.pipeline import Pipeline
-from lumavox_export.recipe import Distill, Recipe
+from lumavox_export.recipe import Distill, Grow, Recipe
 from lumavox_export.training import Schedule
-from lumavox_export.weights import write_weights
+from lumavox_export.weights import read_weights, write_weights
 from lumavox_export.work import Work
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -158,3 +159,34 @@ def test_a_student_learns_from_the_weights_of_a_finished_teacher(work: Work, tmp
     artifact = Pipeline(guided, own, report=lambda _: None).run("distill")
     assert (artifact.folder / "any" / "student" / "log.jsonl").is_file()
     assert not (artifact.folder / "any" / "teacher").exists()
+
+
+def test_a_network_grows_from_the_weights_that_the_recipe_names(work: Work, tmp_path: Path) -> None:
+    recipe = Recipe.load(MODELS / "sr" / "debug" / "recipe.toml")
+    content = recipe.contents[0]
+    small = sr_plain.Network(scale=2, channels=6, layers=2)
+    grow = Grow({"scale": 2, "channels": 6, "layers": 2}, "small.safetensors")
+    still = Schedule(steps=1, learning_rate=0.0)
+    grown = replace(
+        recipe, contents=(replace(content, train=still, grow=grow, distill=None),), folder=tmp_path
+    )
+    own = Work(tmp_path / "out", work.data, work.manifests, work.cache)
+    with pytest.raises(RecipeError, match=r"contents.grow.weights: there is no file"):
+        Pipeline(grown, own, report=lambda _: None).run("train")
+    state = small.build().state_dict()
+    write_weights(tmp_path / "small.safetensors", {content.name: state})
+    artifact = Pipeline(grown, own, report=lambda _: None).run("train")
+    kept = read_weights(artifact.folder / "weights.safetensors")[content.name]
+    assert torch.equal(kept["weights.0"][:5], state["weights.0"][:5])  # the sixth is the anchor's
+    write_weights(tmp_path / "small.safetensors", {content.name: small.build().state_dict()})
+    assert Pipeline(grown, own, report=lambda _: None).run("train").digest != artifact.digest
+
+
+def test_a_family_that_cannot_grow_says_so(work: Work, tmp_path: Path) -> None:
+    recipe = Recipe.load(MODELS / "de" / "debug" / "recipe.toml")
+    (content,) = recipe.contents
+    write_weights(tmp_path / "any.safetensors", {"any": {}})
+    grown = replace(recipe, contents=(replace(content, grow=Grow({}, "any.safetensors")),), folder=tmp_path)
+    own = Work(tmp_path / "out", work.data, work.manifests, work.cache)
+    with pytest.raises(RecipeError, match="family 'de_cells' cannot grow"):
+        Pipeline(grown, own, report=lambda _: None).run("train")

@@ -28,6 +28,11 @@ def test_every_recipe_loads_and_is_named_as_its_folder(path: Path) -> None:
         ('task = "sr"', 'task = "srr"', "did you mean 'sr'"),
         ("layers = 3", "layers = 1", "need layers >= 2"),
         ('start_from = "clean"', 'start_from = "cleen"', "no earlier content"),
+        (
+            'start_from = "clean"',
+            'start_from = "clean"\ngrow = { network = {}, weights = "a" }',
+            "start_from and grow exclude each other",
+        ),
         ("[quantize]", "[quantize", "cannot read the recipe"),
     ],
 )

@@ -30,6 +30,7 @@ from torch.nn import functional
 from lumavox.errors import OptionError
 
 from ..graph import Conv2D, DepthToSpace, Graph, Op, Port
+from ..growth import copied, reshaped
 from ..parity import Tolerances
 
 TOLERANCES = Tolerances()
@@ -78,6 +79,16 @@ class Network:
     def build(self) -> PlainSr:
         """The network with fresh weights."""
         return PlainSr(self)
+
+    def grown(self, old: PlainSr) -> PlainSr:
+        """The network beginning as a trained one of another shape. Raises OptionError if it cannot."""
+        module, stride = self.build(), self.entry_stride
+        if old.network.entry_stride != stride or old.network.layers > self.layers:
+            raise OptionError(f"a network of {old.network} cannot grow into {self}")
+        layers, fresh = ((list(m.weights), list(m.biases)) for m in (old, module))
+        weights, biases = reshaped(layers, fresh, kept=stride**2)
+        copied([*module.weights, *module.biases], [*weights, *biases])
+        return module
 
 
 class PlainSr(nn.Module):
@@ -201,14 +212,16 @@ class ExpandedSr(PlainSr):
             if kernel.shape[0] == kernel.shape[1]:
                 identity[:, :, 1, 1] = torch.eye(len(kernel))
             self.register_buffer(f"identity{index}", identity, persistent=False)
-            # Balanced factors, turned so that every one of the channels between them takes part.
+            # Balanced factors, turned so that every one of the channels between them takes part; where the
+            # product is nothing (a convolution grown as the identity) one factor is something, and learns.
             left, sizes, right = torch.linalg.svd(
                 (kernel.detach() - identity).flatten(1), full_matrices=False
             )
             turn = torch.linalg.qr(torch.randn(plain.network.expand, len(sizes)))[0]
-            wide = ((turn * sizes.sqrt()) @ right).view(-1, *kernel.shape[1:])
+            halves = sizes.sqrt().clamp_min(0.1)
+            wide = ((turn * halves) @ right).view(-1, *kernel.shape[1:])
             self.wide.append(nn.Parameter(wide))
-            self.narrow.append(nn.Parameter((left * sizes.sqrt()) @ turn.T))
+            self.narrow.append(nn.Parameter((left * (sizes / halves)) @ turn.T))
 
     def kernel(self, index: int) -> Tensor:
         """``(outputs, N) @ (N, inputs, height, width)`` and the identity."""

@@ -20,7 +20,7 @@ from ..artifacts import Artifact
 from ..errors import RecipeError, StageError
 from ..recipe import Content, Distill, Recipe, part
 from ..training import Schedule, fit
-from ..weights import load_into, read_weights, seeded, write_weights
+from ..weights import load_into, read_state, seeded, write_weights
 from ..work import Work
 from .train import WEIGHTS, executed, trained, trainee
 
@@ -86,7 +86,7 @@ def _distill(
     if path is None:
         train("teacher", teacher, distill.teacher_train, material.loss)
     else:
-        teacher = trainee(load_into(network.build(), _state_of(path, content), content.name))  # type: ignore[attr-defined]
+        teacher = trainee(load_into(network.build(), read_state(path, content.name), content.name))  # type: ignore[attr-defined]
     guide = executed(teacher).requires_grad_(False).to(machine.device).eval()
     guided = functools.partial(material.loss, share=distill.share)
     if hasattr(material, "remember"):
@@ -100,14 +100,4 @@ def _distill(
 def _weights_of_teacher(recipe: Recipe, content: Content) -> Path | None:
     if content.distill is None or content.distill.teacher_weights is None:
         return None
-    path = recipe.folder / content.distill.teacher_weights
-    if not path.is_file():
-        raise RecipeError(f"{recipe.id}: contents.distill.teacher_weights: there is no file {path}")
-    return path
-
-
-def _state_of(path: Path, content: Content) -> Any:
-    states = read_weights(path)
-    if content.name not in states:
-        raise RecipeError(f"{path} has weights of {', '.join(states)}, not of {content.name!r}")
-    return states[content.name]
+    return recipe.beside(content.distill.teacher_weights, "contents.distill.teacher_weights")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
-from lumavox._parse import plain
+from lumavox._parse import parse, plain
 
 from ..artifacts import Artifact
-from ..recipe import Recipe, part
+from ..errors import RecipeError
+from ..recipe import Content, Grow, Recipe, part
 from ..training import fit
-from ..weights import load_into, read_weights, seeded, write_weights
+from ..weights import load_into, read_state, read_weights, seeded, write_weights
 from ..work import Work
 
 WEIGHTS = "weights.safetensors"
@@ -21,6 +23,10 @@ EVERY_RANK = True  # trains, on all ranks together
 def inputs(recipe: Recipe, previous: Artifact | None, work: Work) -> dict[str, Any]:
     """All that the result depends on."""
     contents = [{"name": c.name, "data": plain(c.data), "train": plain(c.train)} for c in recipe.contents]
+    for told, content in zip(contents, recipe.contents, strict=True):
+        if content.grow is not None:
+            sha256 = hashlib.sha256(_weights_to_grow(recipe, content.grow).read_bytes()).hexdigest()
+            told["grow"] = plain(content.grow) | {"sha256": sha256}
     return {
         "network": plain(recipe.network),
         "family": recipe.family,
@@ -37,10 +43,7 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
     logs = []
     for content in recipe.contents:
         seeded(recipe.seed)
-        module = recipe.network.build()  # type: ignore[attr-defined]
-        if content.start_from is not None:
-            load_into(module, states[content.start_from], content.name)
-        module = trainee(module)
+        module = trainee(_beginning(recipe, content, states))
         material = ranks.after_first(functools.partial(task.Material, recipe, content, work))
         fit(
             module,
@@ -60,6 +63,30 @@ def run(recipe: Recipe, previous: Artifact | None, out_dir: Path, work: Work) ->
     if ranks.first:
         write_weights(out_dir / WEIGHTS, states)
     return [WEIGHTS, *logs]
+
+
+def _beginning(recipe: Recipe, content: Content, states: dict[str, Any]) -> Any:
+    """The network of a content before its first step."""
+    network: Any = recipe.network
+    if content.grow is not None:
+        return _grown(recipe, content, content.grow)
+    if content.start_from is not None:
+        return load_into(network.build(), states[content.start_from], content.name)
+    return network.build()
+
+
+def _grown(recipe: Recipe, content: Content, grow: Grow) -> Any:
+    family, network = part("families", recipe.family, recipe.id), recipe.network
+    if not hasattr(network, "grown"):
+        raise RecipeError(f"{recipe.id}: contents.grow: family {recipe.family!r} cannot grow")
+    key = "contents.grow.network"
+    old = parse(family.Network, grow.network, recipe.id, key=key, error=RecipeError).build()
+    state = read_state(_weights_to_grow(recipe, grow), content.name)
+    return network.grown(load_into(old, state, content.name))
+
+
+def _weights_to_grow(recipe: Recipe, grow: Grow) -> Path:
+    return recipe.beside(grow.weights, "contents.grow.weights")
 
 
 def trainee(module: Any) -> Any:
