@@ -60,3 +60,22 @@ def test_parts_are_made_once_and_drawn_from_anywhere(tmp_path: Path) -> None:
     assert a.shape == (100,) and np.array_equal(a, b) and 1 < np.abs(a).max() < 15
     Parts("noises", make, 5, 400, "other", tmp_path)
     assert len(made) == 10
+
+
+def test_more_parts_begin_with_those_that_are_there(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make(rng: np.random.Generator) -> np.ndarray:
+        made.append(1)
+        return rng.standard_normal(50).astype(np.float32)
+
+    for count in (3, 7):
+        Parts("noises", make, count, 50, "key", tmp_path / "grown")
+    assert len(made) == 7
+    Parts("noises", make, 7, 50, "key", tmp_path / "at once")
+    Parts("noises", make, 3, 50, "key", tmp_path / "grown")  # is still there
+    assert len(made) == 14
+    grown, at_once = (sorted((tmp_path / name).rglob("7.*")) for name in ("grown", "at once"))
+    assert [path.name for path in grown] == ["7.npy", "7.s16"]
+    for one, other in zip(grown, at_once, strict=True):
+        assert one.read_bytes() == other.read_bytes()

@@ -75,7 +75,8 @@ class Mixer:
         if settings.parts and cache is not None:
             long = round(max(settings.part_seconds, settings.seconds) * self.rate_hz)
             mixing = ("snr_db", "clear", "clear_snr_db", "no_dialog", "no_background", "low_pass", "level_db")
-            treated = {k: v for k, v in asdict(settings).items() if k not in (*mixing, "seconds")}
+            apart = (*mixing, "seconds", "parts")
+            treated = {k: v for k, v in asdict(settings).items() if k not in apart}
             banks = [bank.key for bank in (speech, music, effects, singing)]
             key = json.dumps([PARTS_VERSION, treated, banks])
             self._dialogs = Parts(

@@ -29,9 +29,8 @@ from ..parity import Tolerances
 
 FRAMES = 3  # of features that the stem sees
 
-# Memories carry an engine's rounding on for a while: frames of a stream end up to 8 steps apart on speech,
-# and about half of all values by one or more.
-TOLERANCES = Tolerances(float_abs=1e-4, lsb=12, share=0.75)
+# Memories carry an engine's rounding on for a while: frames of a stream end up to 8 steps apart on speech.
+TOLERANCES = Tolerances(float_abs=1e-4, lsb=12, share=0.5)
 
 
 @dataclass(frozen=True)
