@@ -1,6 +1,8 @@
 """Recipes: every one in the repository loads; what is wrong is named with file, key and nearest word."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +59,15 @@ def test_the_digest_ignores_comments_and_place_but_not_values(tmp_path: Path) ->
         path.write_text(variant)
         digests.append(Recipe.load(path).digest)
     assert digests[0] == digests[1] != digests[2]
+
+
+CARDS = sorted((MODELS / "sr").glob("*/card.md"))
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda p: p.parent.name)
+def test_a_card_tells_the_network_of_its_recipe(card: Path) -> None:
+    network: Any = Recipe.load(card.with_name("recipe.toml")).network
+    text = " ".join(card.read_text().split())
+    at_low_resolution = network.layers - (network.entry_stride == 2)  # an entry of stride 2 is told apart
+    assert f"{at_low_resolution} convolutions of 3×3" in text
+    assert re.search(rf"\b{network.channels} (hidden )?channels", text)
