@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,17 @@ from .errors import StageError
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The file and what it holds: a module, its optimizer and its averaged weights, under one schedule."""
+    """The file and what it holds: a module, its optimizer and its averaged weights, under one schedule.
+
+    ``ends`` are the averaged weights at the ends of earlier cycles.
+    """
 
     path: Path
     schedule: Mapping[str, object]
     module: nn.Module
     optimizer: torch.optim.Optimizer
     average: dict[str, Tensor]
+    ends: list[dict[str, Tensor]] = field(default_factory=list)
 
     def save(self, **progress: float) -> None:
         """Write the state; ``progress`` is what `restore` returns (``step``, ``seconds``, …).
@@ -29,6 +33,7 @@ class Checkpoint:
         Killed at any moment, it leaves the former file as it was.
         """
         state = {**progress, "schedule": dict(self.schedule), "average": self.average}
+        state["ends"] = self.ends
         state |= {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
         partial = self.path.with_suffix(".partial")
         with partial.open("wb") as file:
@@ -54,6 +59,7 @@ class Checkpoint:
             average = state.pop("average")
             for key, value in self.average.items():
                 value.copy_(average[key])
+            self.ends[:] = state.pop("ends", [])
         except (RuntimeError, ValueError, KeyError) as error:
             raise StageError(f"{self.path} was made with another network; start without --resume") from error
         return state

@@ -42,12 +42,14 @@ class Schedule:
     """How a network is optimized: warm-up, cosine to ``final_share`` of the rate, averaged weights.
 
     At each of ``restarts`` warm-up and cosine begin anew, at ``restart_share`` of the rate before (Loshchilov
-    and Hutter, ICLR 2017): the way to train a finished run further.
+    and Hutter, ICLR 2017): the way to train a finished run further. The result is the mean of what the last
+    ``averaged_cycles`` cycles ended with (Izmailov et al., UAI 2018).
     """
 
     steps: int = 1000
     restarts: tuple[int, ...] = ()  # steps, rising
     restart_share: float = 0.6
+    averaged_cycles: int | None = None  # none = the last one alone
     optimizer: Literal["adamw", "soap"] = "adamw"
     learning_rate: float = 1e-3
     warmup_share: float = 0.04  # of the steps
@@ -61,6 +63,15 @@ class Schedule:
         bounds = (0, *self.restarts, self.steps)
         if self.restarts and any(first >= second for first, second in pairwise(bounds)):
             raise OptionError(f"restarts rise between 0 and {self.steps} steps, got {list(self.restarts)}")
+        if not 1 <= self.cycles <= len(self.restarts) + 1:
+            raise OptionError(
+                f"averaged_cycles is 1 to {len(self.restarts) + 1}, the number of cycles, got {self.cycles}"
+            )
+
+    @property
+    def cycles(self) -> int:
+        """How many cycles' ends make the result."""
+        return 1 if self.averaged_cycles is None else self.averaged_cycles
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
@@ -172,11 +183,14 @@ def fit(
                         entry |= _validate(machine, module, average, validate)
                     with log.open("a") as file:
                         file.write(json.dumps(entry) + "\n")
+                if step + 1 in schedule.restarts:
+                    checkpoint.ends.append({k: v.clone() for k, v in average.items()})
                 if save or stops:
                     saved = now
                     checkpoint.save(step=step + 1, **times)
             if stops and step != last:
                 raise Stopped(stop.asked or signal.SIGTERM)
+    _add_ends(average, checkpoint.ends, schedule.cycles - 1)
     ranks.share(average.values())
     module.load_state_dict(average)
     module.to(CPU).eval()
@@ -187,6 +201,14 @@ def fit(
 def _average(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
     for key, current in module.state_dict().items():
         average[key].lerp_(current, 1 - decay)
+
+
+@torch.no_grad()
+def _add_ends(average: dict[str, Tensor], ends: list[dict[str, Tensor]], count: int) -> None:
+    """Make ``average`` the mean of itself and of the last ``count`` of ``ends``."""
+    for number, end in enumerate(ends[len(ends) - count :], 2):
+        for key, value in average.items():
+            value.lerp_(end[key].to(value.device), 1 / number)
 
 
 @torch.no_grad()

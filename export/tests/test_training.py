@@ -188,3 +188,43 @@ def test_at_a_restart_the_rate_rises_again_to_a_share_of_its_peak() -> None:
 def test_restarts_that_are_not_between_the_steps_are_refused(restarts: tuple[int, ...]) -> None:
     with pytest.raises(OptionError, match="restarts rise between 0 and 100 steps"):
         Schedule(steps=100, restarts=restarts)
+
+
+def _cycles(folder: Path, steps: int, averaged_cycles: int | None = None, **options: Any) -> dict[str, Any]:
+    plan = Schedule(
+        steps=steps,
+        restarts=tuple(range(10, steps, 10)),
+        averaged_cycles=averaged_cycles,
+        optimizer="soap",
+        learning_rate=0.02,
+        ema_decay=0.9,
+        checkpoint_seconds=0.0,
+    )
+    options = {"batch": batch} | options
+    return fit(fresh(), loss=loss, schedule=plan, out_dir=folder, **options)
+
+
+@pytest.mark.parametrize("averaged", [2, 3])
+def test_the_result_can_be_the_mean_of_what_the_last_cycles_ended_with(averaged: int, tmp_path: Path) -> None:
+    ends = [_cycles(tmp_path / str(steps), steps) for steps in (10, 20, 30)][-averaged:]
+    mean = _cycles(tmp_path / "mean", 30, averaged)
+    for key, value in mean.items():
+        assert torch.allclose(value, torch.stack([end[key] for end in ends]).mean(0), atol=1e-6)
+
+
+def test_a_resumed_run_knows_how_its_earlier_cycles_ended(tmp_path: Path) -> None:
+    def stops(step: int) -> Batch:
+        if step == 17:
+            raise KeyboardInterrupt
+        return batch(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        _cycles(tmp_path / "parts", 20, 2, batch=stops)
+    resumed = _cycles(tmp_path / "parts", 20, 2, resume=True)
+    assert _same(resumed, _cycles(tmp_path / "whole", 20, 2))
+
+
+@pytest.mark.parametrize("averaged_cycles", [0, 3])
+def test_no_more_cycles_are_averaged_than_there_are(averaged_cycles: int) -> None:
+    with pytest.raises(OptionError, match="averaged_cycles is 1 to 2"):
+        Schedule(steps=20, restarts=(10,), averaged_cycles=averaged_cycles)
