@@ -8,10 +8,8 @@ Sub-pixels of another scale begin on the line through the ones there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Layers = tuple[list[Tensor], list[Tensor]]  # kernels (outputs, inputs, height, width) and biases
 
@@ -20,13 +18,11 @@ Layers = tuple[list[Tensor], list[Tensor]]  # kernels (outputs, inputs, height, 
 def reshaped(layers: Layers, fresh: Layers, kept: int) -> Layers:
     """``layers`` in the shapes of ``fresh``, whose numbers begin what is new.
 
-    The first convolutions of both have one input; the last ``kept`` hidden channels stay the last ones. Only
-    more layers are possible, not fewer: raises ValueError.
+    The first convolutions of both have one input; the last ``kept`` hidden channels stay the last ones.
+    ``fresh`` has no fewer layers.
     """
     weights, biases = ([t.detach().clone() for t in part] for part in layers)
     channels = len(fresh[0][0])
-    if len(fresh[0]) < len(weights):
-        raise ValueError(f"{len(fresh[0])} convolutions cannot begin as {len(weights)}")
     for index in range(len(weights) - 1):
         _drop(weights, biases, index, channels, kept)
         _add(weights, biases, index, fresh, kept)
@@ -76,10 +72,3 @@ def _subpixels(rows: Tensor, count: int) -> Tensor:
     for row, (place, first) in enumerate(zip(places, left, strict=True)):
         line[row, int(first)], line[row, int(first) + 1] = 1 - (place - first), place - first
     return torch.tensordot(torch.kron(line, line), rows, dims=1)
-
-
-def copied(into: Sequence[nn.Parameter], numbers: Sequence[Tensor]) -> None:
-    """Set parameters."""
-    with torch.no_grad():
-        for parameter, number in zip(into, numbers, strict=True):
-            parameter.copy_(number)

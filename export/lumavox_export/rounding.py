@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from .errors import GraphError
 from .graph import Conv2D, DepthToSpace, Graph, Op
-from .qat import passes_on, round_to
+from .qat import convolved, padded, passes_on, round_to
 from .quant_plan import QuantPlan
 
 DAMPING = 0.01  # of the mean input power: keeps weights of inputs that hardly occur where they are
@@ -88,7 +88,7 @@ def _one_by_one(weight: Tensor, power: Tensor, scale: Tensor) -> Tensor:
 
 def _columns(op: Conv2D, x: Tensor) -> Tensor:
     """What the kernel sees at some positions: ``(inputs * kernel_h * kernel_w + 1, positions)``."""
-    columns = functional.unfold(_padded(op, x), op.weight.shape[1:3], op.dilation, 0, op.stride)
+    columns = functional.unfold(padded(op, x), op.weight.shape[1:3], op.dilation, 0, op.stride)
     every = max(1, columns.shape[0] * columns.shape[2] // POSITIONS)
     flat = columns[:, :, ::every].permute(1, 0, 2).flatten(1).double()
     return torch.cat([flat, torch.ones(1, flat.shape[1], dtype=torch.float64)])
@@ -96,10 +96,4 @@ def _columns(op: Conv2D, x: Tensor) -> Tensor:
 
 def _run(op: Conv2D, x: Tensor) -> Tensor:
     weight, bias = torch.from_numpy(op.weight.transpose(0, 3, 1, 2).copy()), torch.from_numpy(op.bias)
-    out = functional.conv2d(_padded(op, x), weight, bias, op.stride, 0, op.dilation)
-    return functional.relu(out) if op.activation == "relu" else out
-
-
-def _padded(op: Conv2D, x: Tensor) -> Tensor:
-    (top, bottom), (left, right) = (op.pads(axis, x.shape[2 + axis]) for axis in (0, 1))
-    return functional.pad(x, (left, right, top, bottom))
+    return convolved(op, x, weight, bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from graphs import conv, picture_graph, plan_for, random_feeds, sound_graph
 from lumavox.errors import OptionError
-from lumavox_export.calibration import calibrate
+from lumavox_export.calibration import calibrate, largest
 from lumavox_export.errors import GraphError
-from lumavox_export.graph import Graph, Port
-from lumavox_export.quant_plan import QuantPlan, TensorQuant, weights_of
+from lumavox_export.graph import Add, Graph, Port, Sigmoid, State
+from lumavox_export.quant_plan import LIMITS, Precision, QuantPlan, TensorQuant, weights_of
+from lumavox_export.reference import run_int
 
 RNG = np.random.default_rng(0)
 
@@ -59,6 +61,55 @@ def test_a_percentile_ignores_a_rare_outlier():
     x[0, 0, 7] = 100.0
     assert calibrate(graph, [{"x": x}]).tensors["x"].scale * 255 > 99
     assert calibrate(graph, [{"x": x}], percentile=99.0).tensors["x"].scale * 255 < 2
+
+
+def test_what_moves_a_memory_is_never_cut():
+    """x and y see the same rare value; y is added to the state."""
+    one = (1, 1, 1, 1)
+    graph = Graph(
+        (Port("x", one), Port("before", one)),
+        (conv(RNG, "x", "y", one), Add("before", "y", "h")),
+        (Port("h", one),),
+        (State("before", "h", 1),),
+    )
+    graph = replace(graph, ops=(replace(graph.ops[0], weight=np.ones(one, np.float32)), graph.ops[1]))
+    values = [1.0] * 500 + [100.0]
+    samples = [{"x": np.full(one, v, np.float32), "before": np.zeros(one, np.float32)} for v in values]
+    tensors = calibrate(graph, samples, percentile=99.0).tensors
+    assert tensors["x"].scale * 255 < 2 and tensors["h"].scale * 255 < 2
+    assert tensors["y"].scale * 255 > 99
+
+
+@pytest.mark.parametrize("precision", ["int8", "w8a16"])
+def test_what_a_sigmoid_reads_spans_what_its_output_tells_apart(precision: Precision):
+    """All that lies beyond gives the same steps; in 16 bits there is room for it."""
+    graph = Graph(
+        (Port("x", (1, 1, 400, 1)),),
+        (conv(RNG, "x", "y", (1, 1, 1, 1)), Sigmoid("y", "z")),
+        (Port("z", (1, 1, 400, 1)),),
+    )
+    graph = replace(
+        graph, ops=(replace(graph.ops[0], weight=np.ones((1, 1, 1, 1), np.float32)), graph.ops[1])
+    )
+    feeds = {"x": np.linspace(-40, 40, 400, dtype=np.float32).reshape(1, 1, 400, 1)}
+    plan = calibrate(graph, [feeds], precision=precision)
+    low, high = plan.tensors["y"].dequantize(np.array(LIMITS[plan.tensors["y"].dtype]))
+    assert -12 < low < -6.3 and 5.2 < high < 12
+    made = run_int(graph, plan, {"x": plan.tensors["x"].quantize(feeds["x"])})["z"]
+    x = plan.tensors["x"].dequantize(plan.tensors["x"].quantize(feeds["x"])) + graph.ops[0].bias
+    wanted = plan.tensors["z"].quantize(1 / (1 + np.exp(-x.astype(np.float64))))
+    outside = (x < low) | (x > high)
+    assert outside.sum() > 200
+    apart = np.abs(made[outside].astype(int) - wanted[outside])
+    assert apart.max() <= (0 if precision == "int8" else 1)  # the table of 16 bits is within one step
+
+
+def test_the_largest_of_a_channel_is_over_all_samples_and_places():
+    graph = Graph((Port("x", (1, 1, 2, 2)),), (conv(RNG, "x", "y", (1, 1, 1, 2)),), ())
+    samples = [
+        {"x": np.array([[[[1, -5], [2, 0]]]], np.float32)}, {"x": np.array([[[[-3, 1], [0, 4]]]], np.float32)}
+    ]  # fmt: skip
+    assert largest(graph, samples)["x"].tolist() == [3.0, 5.0]
 
 
 def test_a_tensor_that_is_always_zero_gets_a_usable_scale():

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ import torch
 from lumavox._parse import plain as plain_fields
 from lumavox.errors import OptionError
 from lumavox_export import families
+from lumavox_export.calibration import largest
 from lumavox_export.families import de_cells, sr_plain
 from lumavox_export.recipe import Recipe
 from lumavox_export.reference import run_float, stream
+from lumavox_export.scan import scan
 
 MODELS = Path(__file__).parents[2] / "models"
 FAMILIES = [module.name for module in pkgutil.iter_modules(families.__path__)]
@@ -72,7 +75,7 @@ def test_a_frame_of_the_mask_does_not_depend_on_later_frames(network: de_cells.N
 
 def test_the_memory_of_a_cell_has_the_gradient_of_its_formula() -> None:
     gates, candidates = (torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    assert torch.autograd.gradcheck(de_cells.scan, (gates, candidates))
+    assert torch.autograd.gradcheck(scan, (gates, candidates))
 
 
 def test_fresh_super_resolution_is_near_the_repeated_input() -> None:
@@ -115,16 +118,43 @@ def test_a_network_that_cannot_be_is_refused(network: dict[str, float], words: s
         sr_plain.Network(**network)  # type: ignore[arg-type]
 
 
+def _largest_of(module: Any, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    return largest(module.to_graph(), [{"luma": x.permute(0, 2, 3, 1).numpy()}])
+
+
 def test_equalizing_brings_hidden_channels_to_one_and_keeps_the_function() -> None:
     module = _random(sr_plain.Network(channels=8, layers=4))
-    x = torch.rand(2, 1, 16, 16)
+    x = torch.rand(1, 1, 16, 16)
     with torch.no_grad():
         before = module(x)
-        module.equalize([h.amax((0, 2, 3)) for h in module.hidden(x)])  # type: ignore[operator]
+        module.equalize(_largest_of(module, x))
         after = module(x)
-        largest = [h.amax((0, 2, 3)) for h in module.hidden(x)]  # type: ignore[operator]
     assert (before - after).abs().max() < 1e-4
-    assert all(float(h.max()) <= 1.0 + 1e-4 for h in largest)
+    assert all(float(x.max()) <= 1.0 + 1e-4 for n, x in _largest_of(module, x).items() if "hidden" in n)
+
+
+def test_equalizing_memories_fills_tensors_more_alike_and_keeps_the_function() -> None:
+    torch.manual_seed(4)
+    network = de_cells.Network(channels=8, frequency_dilations=(1, 2), wide_after=(1,), wide_channels=8)
+    module, features = network.build(), torch.rand(1, 40, 96)
+
+    def faint() -> float:
+        """The share of its tensor's range that a channel of a memory fills."""
+        frames = ({"features": frame.reshape(1, 1, -1, 1)} for frame in features[0].numpy())
+        graph = module.to_graph()
+        found = largest(graph, [feeds for feeds, _ in stream(graph, frames)])["memory2"]
+        return float(found[3] / found.max())
+
+    with torch.no_grad():
+        for layer in (module.stem, *(cell.candidate for cell in module.cells), module.wide[0].spread):
+            layer.weight[3] *= 0.1
+            layer.bias[3] *= 0.1  # type: ignore[index]
+        before, faint_before = module(features), faint()
+        frames = ({"features": frame.reshape(1, 1, -1, 1)} for frame in features[0].numpy())
+        graph = module.to_graph()
+        module.equalize(largest(graph, [feeds for feeds, _ in stream(graph, frames)]))
+        assert (module(features) - before).abs().max() < 1e-4
+    assert faint() > 4 * faint_before
 
 
 def test_a_channel_that_never_fires_keeps_its_weights() -> None:
@@ -133,7 +163,7 @@ def test_a_channel_that_never_fires_keeps_its_weights() -> None:
     with torch.no_grad():
         module.biases[0][2] = -100.0  # type: ignore[index, operator]
         before = module.weights[0][2].clone()  # type: ignore[index]
-        module.equalize([h.amax((0, 2, 3)) for h in module.hidden(x)])  # type: ignore[operator]
+        module.equalize(_largest_of(module, x))
     assert (module.weights[0][2] == before).all()  # type: ignore[index]
     assert (module.biases[0][2] == -100.0).all()  # type: ignore[index]
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +23,13 @@ from torch.nn import functional
 
 from lumavox.errors import OptionError
 
-from ..graph import Add, Concat, Constant, Conv2D, Graph, Mul, Op, Port, Sigmoid, State
+from ..drawing import Drawing
+from ..graph import Add, Constant, Graph, Port, Sigmoid
 from ..parity import Tolerances
+from ..scan import scan
 
 FRAMES = 3  # of features that the stem sees
+LEAST_SHARE = 0.02  # of a tensor's range that a channel fills: engines take no weights of 1000
 
 # Memories carry an engine's rounding on for a while: frames of a stream end up to 8 steps apart on speech.
 TOLERANCES = Tolerances(float_abs=1e-4, lsb=12, share=0.5)
@@ -56,48 +58,6 @@ class Network:
     def build(self) -> CellMask:
         """The network with fresh weights."""
         return CellMask(self)
-
-
-class _Scan(torch.autograd.Function):
-    """Step by step, so that a step's numbers stay in the processor's cache."""
-
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, candidates: Tensor) -> Tensor:
-        shares, states = torch.empty_like(gates), torch.empty_like(candidates)
-        past = torch.zeros_like(candidates[0])
-        for a, c, z, h in zip(
-            gates.unbind(0), candidates.unbind(0), shares.unbind(0), states.unbind(0), strict=True
-        ):
-            torch.sigmoid(a, out=z)
-            torch.lerp(past, c, z, out=h)
-            past = h
-        ctx.save_for_backward(shares, states)
-        return states
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        shares, states = ctx.saved_tensors
-        to_gates, to_candidates = torch.empty_like(shares), torch.empty_like(shares)
-        zero = torch.zeros_like(states[0])
-        hs = states.unbind(0)
-        carry = zero.clone()
-        rows = zip(
-            grads[0].unbind(0), shares.unbind(0), hs, (zero, *hs[:-1]), to_gates.unbind(0),
-            to_candidates.unbind(0), strict=True,
-        )  # fmt: skip
-        for grad, z, h, past, to_gate, to_candidate in reversed(list(rows)):
-            carry.add_(grad)
-            torch.mul(carry, z, out=to_candidate)
-            carry.sub_(to_candidate)
-            torch.sub(h, past, out=to_gate)  # z * (c - past)
-            to_gate.mul_(carry)
-        return to_gates, to_candidates
-
-
-def scan(gates: Tensor, candidates: Tensor) -> Tensor:
-    """States ``h[t] = h[t-1] + sigmoid(gates[t]) * (candidates[t] - h[t-1])`` along the first axis."""
-    states: Tensor = _Scan.apply(gates, candidates)  # type: ignore[no-untyped-call]
-    return states
 
 
 class Cell(nn.Module):
@@ -177,6 +137,34 @@ class CellMask(nn.Module):
         return x.permute(0, 2, 3, 1).reshape(*seen.shape[:2], self.network.positions, -1)
 
     @torch.no_grad()
+    def equalize(self, largest: Mapping[str, Tensor]) -> None:
+        """Rescale channels to fill their tensors alike; the function stays (Nagel et al., ICCV 2019).
+
+        ``largest`` is the largest magnitude ``(channels,)`` of each channel by tensor of `to_graph`. The sum
+        that runs through all blocks has one scale a channel, the (geometric) mean of what its parts ask for.
+        """
+        share = {name: (x / x.max().clamp_min(1e-9)).clamp_min(LEAST_SHARE) for name, x in largest.items()}
+        blocks = range(1, len(self.mix) + 1)
+        parts = ["now0", *(f"now{n}" for n in blocks), *(f"memory{n}" for n in blocks)]
+        parts += [f"now{n}_informed" for n in self.network.wide_after]
+        trunk = torch.stack([share[name].log() for name in parts]).mean(0).exp()
+        _rescale(self.stem, outputs=trunk)
+        self.place.div_(trunk[:, None, None])
+        for number, mix, cell in zip(blocks, self.mix, self.cells, strict=True):
+            _rescale(mix, trunk, share[f"mix{number}"])
+            _rescale(cell.gate, share[f"mix{number}"])
+            _rescale(cell.candidate, share[f"mix{number}"], trunk)
+        for number, layer in enumerate(self.wide, 1):
+            squeezed, gathered = share[f"wide{number}_squeezed"], share[f"wide{number}_gathered"]
+            memory = share[f"wide{number}"]
+            _rescale(layer.squeeze, trunk, squeezed)
+            _rescale(layer.gather, squeezed, gathered)
+            _rescale(layer.cell.gate, gathered)
+            _rescale(layer.cell.candidate, gathered, memory)
+            _rescale(layer.spread, memory, trunk)
+        _rescale(self.head, trunk)
+
+    @torch.no_grad()
     def reference(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One streaming call in torch: inputs of ``to_graph`` to its outputs, NHWC."""
         out: dict[str, Tensor] = {}
@@ -201,16 +189,18 @@ class CellMask(nn.Module):
         """One frame per call: features (1, 1, bands, 1) to the mask (1, 1, positions, bands / positions)."""
         network = self.network
         group = network.bands // network.positions
-        draw = _Drawing()
+        draw = Drawing()
         draw.inputs.append(Port("features", (1, 1, network.bands, 1)))
-        x = draw.conv(draw.recent("features", network.bands), "stem", self.stem,
+        x = draw.conv(draw.recent("features", network.bands, FRAMES), "stem", self.stem,
                       stride=(1, group), activation="relu")  # fmt: skip
         place = self.place.detach().cpu().numpy().transpose(0, 2, 3, 1).copy()
         draw.ops += [Constant("place", place), Add(x, "place", "now0")]
         x, wide = "now0", iter(enumerate(self.wide))
         for number, (mix, cell) in enumerate(zip(self.mix, self.cells, strict=True), 1):
             u = draw.conv(x, f"mix{number}", mix, dilation=mix.dilation, activation="relu")
-            memory = draw.cell(u, f"memory{number}", cell, (1, 1, network.positions, network.channels))
+            memory = draw.memory(
+                u, f"memory{number}", cell.gate, cell.candidate, (1, 1, network.positions, network.channels)
+            )
             draw.ops.append(Add(x, memory, f"now{number}"))
             x = f"now{number}"
             if number in network.wide_after:
@@ -218,12 +208,25 @@ class CellMask(nn.Module):
                 name = f"wide{index + 1}"
                 g = draw.linear(x, f"{name}_squeezed", layer.squeeze, activation="relu")
                 g = draw.conv(g, f"{name}_gathered", layer.gather, padding="valid", activation="relu")
-                memory = draw.cell(g, name, layer.cell, (1, 1, 1, network.wide_channels))
+                memory = draw.memory(
+                    g, name, layer.cell.gate, layer.cell.candidate, (1, 1, 1, network.wide_channels)
+                )
                 draw.ops.append(Add(x, draw.linear(memory, f"{name}_spread", layer.spread), f"{x}_informed"))
                 x = f"{x}_informed"
         draw.ops.append(Sigmoid(draw.linear(x, "logits", self.head), "mask"))
         mask = Port("mask", (1, 1, network.positions, group))
         return Graph(tuple(draw.inputs), tuple(draw.ops), (mask, *draw.outputs), tuple(draw.states))
+
+
+def _rescale(
+    layer: nn.Conv2d | nn.Linear, inputs: Tensor | None = None, outputs: Tensor | None = None
+) -> None:
+    """What a layer reads was divided by ``inputs``, what it makes is to be divided by ``outputs``."""
+    if inputs is not None:
+        layer.weight.mul_(inputs.view(-1, *[1] * (layer.weight.dim() - 2)))
+    if outputs is not None:
+        layer.weight.div_(outputs.view(-1, *[1] * (layer.weight.dim() - 1)))
+        layer.bias.div_(outputs)  # type: ignore[union-attr]
 
 
 def _along_frequency(conv: nn.Conv2d, x: Tensor, padding: int) -> Tensor:
@@ -233,56 +236,3 @@ def _along_frequency(conv: nn.Conv2d, x: Tensor, padding: int) -> Tensor:
         padding=(0, padding), dilation=conv.dilation,
     )  # fmt: skip
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:2], y.shape[3], y.shape[1])
-
-
-class _Drawing:
-    """Collects the parts of a graph."""
-
-    def __init__(self) -> None:
-        self.inputs: list[Port] = []
-        self.ops: list[Op] = []
-        self.outputs: list[Port] = []
-        self.states: list[State] = []
-
-    def conv(self, x: str, output: str, conv: nn.Conv2d, **options: Any) -> str:
-        weight = conv.weight.detach().cpu().numpy().transpose(0, 2, 3, 1).copy()
-        return self._weighted(x, output, weight, conv.bias, **options)
-
-    def linear(self, x: str, output: str, linear: nn.Linear, **options: Any) -> str:
-        weight = linear.weight.detach().cpu().numpy()[:, None, None, :].copy()
-        return self._weighted(x, output, weight, linear.bias, **options)
-
-    def _weighted(self, x: str, output: str, weight: Any, bias: Tensor | None, **options: Any) -> str:
-        assert bias is not None
-        self.ops.append(Conv2D(x, output, weight, bias.detach().cpu().numpy().copy(), **options))
-        return output
-
-    def recent(self, x: str, bands: int) -> str:
-        """The present frame of an input and the ones before it, as channels, oldest first."""
-        one = np.ones((1, 1, 1, 1), np.float32)
-        self.ops += [Constant("one", one), Mul(x, "one", f"{x}_now")]  # a state is an output, not an input
-        ago = [f"{x}_{delay}_ago" for delay in range(FRAMES - 1, 0, -1)]
-        self.inputs += [Port(name, (1, 1, bands, 1)) for name in ago]
-        self.states += [State(name, f"{x}_now", FRAMES - 1 - i) for i, name in enumerate(ago)]
-        self.outputs.append(Port(f"{x}_now", (1, 1, bands, 1)))
-        self.ops.append(Concat((*ago, x), f"{x}_recent", 3))
-        return f"{x}_recent"
-
-    def cell(self, x: str, name: str, cell: Cell, shape: tuple[int, int, int, int]) -> str:
-        """``before + sigmoid(gate) * (candidate - before)``."""
-        before = f"{name}_before"
-        self.inputs.append(Port(before, shape))
-        self.states.append(State(before, name, 1))
-        self.outputs.append(Port(name, shape))
-        gate = self.linear(x, f"{name}_gate", cell.gate)
-        candidate = self.linear(x, f"{name}_candidate", cell.candidate)
-        minus = np.full((1, 1, 1, 1), -1.0, np.float32)
-        self.ops += [
-            Sigmoid(gate, f"{name}_share"),
-            Constant(f"{name}_minus", minus),
-            Mul(before, f"{name}_minus", f"{name}_away"),
-            Add(candidate, f"{name}_away", f"{name}_way"),
-            Mul(f"{name}_share", f"{name}_way", f"{name}_move"),
-            Add(before, f"{name}_move", name),
-        ]
-        return name

@@ -30,7 +30,7 @@ from torch.nn import functional
 from lumavox.errors import OptionError
 
 from ..graph import Conv2D, DepthToSpace, Graph, Op, Port
-from ..growth import copied, reshaped
+from ..growth import reshaped
 from ..parity import Tolerances
 
 TOLERANCES = Tolerances()
@@ -87,7 +87,7 @@ class Network:
             raise OptionError(f"a network of {old.network} cannot grow into {self}")
         layers, fresh = ((list(m.weights), list(m.biases)) for m in (old, module))
         weights, biases = reshaped(layers, fresh, kept=stride**2)
-        copied([*module.weights, *module.biases], [*weights, *biases])
+        module.weights, module.biases = nn.ParameterList(weights), nn.ParameterList(biases)
         return module
 
 
@@ -152,24 +152,15 @@ class PlainSr(nn.Module):
         return functional.pixel_shuffle(x, self.network.shuffle)
 
     @torch.no_grad()
-    def hidden(self, x: Tensor) -> list[Tensor]:
-        """The activations after every convolution but the last."""
-        found = []
-        for index in range(self.network.layers - 1):
-            x = functional.conv2d(x, *self.layer(index), stride=self.stride(index), padding=1)
-            x = functional.relu(x)
-            found.append(x)
-        return found
-
-    @torch.no_grad()
-    def equalize(self, ranges: list[Tensor]) -> None:
+    def equalize(self, largest: Mapping[str, Tensor]) -> None:
         """Rescale hidden channels to 0..1 without changing the function (Nagel et al., ICCV 2019).
 
-        ``ranges[i]`` ``(channels,)`` is the largest activation of each channel after convolution ``i``. One
-        that never fires keeps its scale: there is nothing to show, and engines take no weights of 1000.
+        ``largest`` is the largest magnitude ``(channels,)`` of each channel by tensor of `to_graph`. One that
+        never fires keeps its scale: there is nothing to show, and engines take no weights of 1000.
         """
-        for index, largest in enumerate(ranges):
-            factor = torch.where(largest < 1e-3, 1.0, largest)
+        for index in range(self.network.layers - 1):
+            factor = largest[f"hidden{index}"]
+            factor = torch.where(factor < 1e-3, 1.0, factor)
             factor[-(self.network.entry_stride**2) :] = 1.0  # the anchor is 0..1 already
             self.weights[index] /= factor[:, None, None, None]
             self.biases[index] /= factor

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from lumavox._parse import plain
 
 from ..artifacts import Artifact
-from ..calibration import calibrate
+from ..calibration import calibrate, largest
 from ..errors import StageError
 from ..exporter import Integers
 from ..graph import Graph
@@ -82,8 +82,8 @@ def _quantize(
     recipe: Recipe, content: Content, module: Any, material: Any, task: Any, folder: Path, work: Work
 ) -> tuple[Graph, QuantPlan]:
     settings = recipe.quantize
-    if hasattr(module, "equalize"):
-        module.equalize(_channel_ranges(module, material, task, recipe))
+    drawn = module.to_graph()
+    module.equalize(largest(drawn, task.calibration(recipe, material, drawn)))
     graph: Graph = module.to_graph()
     plan = _calibrated(recipe, material, task, graph, settings.precision)
     if settings.rounding == "compensated":
@@ -93,7 +93,7 @@ def _quantize(
     student = FakeQuantGraph(graph, plan)
     folder.mkdir(parents=True, exist_ok=True)
     fit(
-        student,
+        task.network_of(student),
         material.batch,
         material.loss,
         settings.qat,
@@ -117,17 +117,6 @@ def _calibrated(recipe: Recipe, material: Any, task: Any, graph: Graph, precisio
         # 16 bits have room for the rarest value, and for one rarer still.
         percentile=recipe.quantize.percentile if precision == "int8" else 100.0,
     )
-
-
-def _channel_ranges(module: Any, material: Any, task: Any, recipe: Recipe) -> list[torch.Tensor]:
-    """The largest activation of every channel of every hidden layer over the calibration samples."""
-    graph = module.to_graph()
-    largest: list[torch.Tensor] = []
-    for feeds in task.calibration(recipe, material, graph):
-        x = torch.from_numpy(feeds[graph.inputs[0].name]).permute(0, 3, 1, 2)
-        found = [h.amax((0, 2, 3)) for h in module.hidden(x)]
-        largest = [torch.maximum(a, b) for a, b in zip(largest, found, strict=True)] if largest else found
-    return largest
 
 
 def quantized(recipe: Recipe, artifact: Artifact) -> dict[str, Quantized]:

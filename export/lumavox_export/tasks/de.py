@@ -25,6 +25,7 @@ from ..knob import calibrate_knob
 from ..losses import DialogLoss
 from ..machine import Network
 from ..metrics import lost_share, si_sdr
+from ..qat import FakeQuantGraph
 from ..ranks import Batch
 from ..recipe import Content, Recipe
 from ..reference import stream
@@ -164,6 +165,26 @@ class _Batches:
         level = np.sqrt(np.mean(np.abs(mix) ** 2, (1, 2), keepdims=True)) + 1e-9
         spectra = ((x / level).astype(np.complex64) for x in (mix, dialog))
         return torch.from_numpy(features), *(torch.from_numpy(x) for x in spectra)
+
+
+class MaskOfGraph(nn.Module):
+    """A drawn network as its family's module is called: features to mask logits."""
+
+    def __init__(self, graph: FakeQuantGraph) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(batch, frames, bands)`` to the same; the mask is between 1/512 and 1 - 1/512."""
+        mask = self.graph(features.transpose(0, 1)[:, :, None, None])  # frames, batch, group, 1, positions
+        mask = mask.squeeze(3).transpose(2, 3).flatten(2).transpose(0, 1)
+        mask = mask + (mask.clamp(1 / 512, 1 - 1 / 512) - mask).detach()  # a mask of 0 still learns
+        return torch.log(mask / (1 - mask))
+
+
+def network_of(graph: FakeQuantGraph) -> nn.Module:
+    """What `Material.loss` takes, for quantization-aware training."""
+    return MaskOfGraph(graph)
 
 
 def calibration(recipe: Recipe, material: Material, graph: Graph) -> Iterator[Feeds]:

@@ -17,6 +17,7 @@ from ..graph import Graph
 from ..machine import Network
 from ..metrics import psnr
 from ..progress import progress
+from ..qat import FakeQuantGraph
 from ..recipe import Content, Recipe
 from ..work import Work
 
@@ -103,6 +104,11 @@ class Material:
             x = torch.from_numpy(low)[None, None].float().div_(255)
             values.append(psnr(network(x)[0, 0].numpy() * 255, high, ceil(self.scale)))
         return {"psnr_y_db": float(np.mean(values))} if values else {}
+
+
+def network_of(graph: FakeQuantGraph) -> FakeQuantGraph:
+    """What `Material.loss` takes, for quantization-aware training."""
+    return graph
 
 
 def calibration(recipe: Recipe, material: Material, graph: Graph) -> Iterator[Feeds]:
