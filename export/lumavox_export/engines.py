@@ -3,19 +3,21 @@
 It is not the runtime's backend: it also opens LiteRT with its reference kernels, which products never use,
 copies freely, and lets the engines' own errors through.
 
-    for name, open_engine in ENGINES["tflite"].items():
-        outputs = open_engine(data)({"luma": q})
+    for name, engine in ENGINES["tflite"].items():
+        outputs = engine.open(data)({"luma": q})
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
 from .formats import from_layout, to_layout
+from .reference import Kernels
 
 Feeds: TypeAlias = Mapping[str, NDArray[Any]]
 Outputs: TypeAlias = dict[str, NDArray[Any]]
@@ -62,12 +64,22 @@ def open_onnx(data: bytes) -> Runner:
     return run
 
 
+@dataclass(frozen=True)
+class Engine:
+    """How an engine is opened with a file's bytes, and what its int8 kernels compute."""
+
+    open: Callable[[bytes], Runner]
+    kernels: Kernels
+
+
 # Format name to engines, the one that products use first.
-ENGINES: Mapping[str, Mapping[str, Callable[[bytes], Runner]]] = {
+ENGINES: Mapping[str, Mapping[str, Engine]] = {
     "tflite": {
-        "LiteRT": open_tflite,
-        "LiteRT built-in kernels": partial(open_tflite, resolver="BUILTIN_WITHOUT_DEFAULT_DELEGATES"),
-        REFERENCE_KERNELS: partial(open_tflite, resolver="BUILTIN_REF"),
+        "LiteRT": Engine(open_tflite, "float"),
+        "LiteRT built-in kernels": Engine(
+            partial(open_tflite, resolver="BUILTIN_WITHOUT_DEFAULT_DELEGATES"), "optimized"
+        ),
+        REFERENCE_KERNELS: Engine(partial(open_tflite, resolver="BUILTIN_REF"), "reference"),
     },
-    "onnx": {"ONNX Runtime": open_onnx},
+    "onnx": {"ONNX Runtime": Engine(open_onnx, "float")},
 }

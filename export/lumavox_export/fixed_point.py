@@ -37,9 +37,15 @@ def rounding_shift(x: Ints, exponent: Any) -> Ints:
     return (x >> exponent) + ((x & mask) > (mask >> 1) + (x < 0))
 
 
-def rescale(x: Ints, multiplier: Ints, shift: Ints) -> Ints:
-    """MultiplyByQuantizedMultiplier of int32 accumulators (double rounding)."""
-    return rounding_shift(high_mul(x << np.maximum(shift, 0), multiplier), np.maximum(-shift, 0))
+def rescale(x: Ints, multiplier: Ints, shift: Ints, ties_up: bool = False) -> Ints:
+    """MultiplyByQuantizedMultiplier of int32 accumulators (double rounding).
+
+    With ``ties_up`` as the optimized convolutions do it: ties of the second rounding upwards.
+    """
+    product, exponent = high_mul(x << np.maximum(shift, 0), multiplier), np.maximum(-shift, 0)
+    if ties_up:
+        return (product + ((np.int64(1) << exponent) >> 1)) >> exponent
+    return rounding_shift(product, exponent)
 
 
 def rescale_wide(x: Ints, multiplier: Ints, shift: Ints) -> Ints:

@@ -1,9 +1,11 @@
 """The parity chain: every exported file of a network against torch or the integer reference, or it raises.
 
 Float files are measured against the family's own float function (torch), each directly, so that errors do
-not hide in a chain of small ones. Integer files are measured against `reference.run_int`: LiteRT's reference
-kernels must equal it bit for bit, engines that products use must stay within the contract's steps. How good
-the quantized network is compared with the float one is not asked here; the quantize stage measures it.
+not hide in a chain of small ones. Integer files are measured against `reference.run_int` with the rounding of
+the engine's kernels: LiteRT's reference kernels must equal it bit for bit, other engines (which do so on x86)
+must stay within the contract's steps and share. Golden vectors are rounded as the reference kernels do it; of
+these other engines must stay within the steps, as their devices will be asked. How good the quantized network
+is compared with the float one is not asked here; the quantize stage measures it.
 
     report = check("clean", graph, torch_function, [feeds], files, Tolerances())
     print(report.table())
@@ -22,7 +24,7 @@ from .engines import ENGINES, REFERENCE_KERNELS
 from .errors import ParityError
 from .graph import Graph
 from .quant_plan import QuantPlan
-from .reference import run_float, run_int
+from .reference import Kernels, run_float, run_int
 
 Feeds: TypeAlias = Mapping[str, NDArray[Any]]
 Function: TypeAlias = Callable[[Feeds], Feeds]
@@ -34,7 +36,7 @@ class Tolerances:
 
     float_abs: float = 1e-4  # largest difference of a float output from torch
     lsb: int = 1  # largest difference of an integer output from the integer reference, in steps
-    share: float = 0.5  # part of the values of an output that may differ at all
+    share: float = 0.5  # part of the values of an output that may differ from the engine's own arithmetic
 
 
 @dataclass(frozen=True)
@@ -100,19 +102,21 @@ def check(
     truth = [_outputs(graph, reference(f)) for f in feeds]
     links = [_float_link("torch = graph", truth, [run_float(graph, f) for f in feeds], tolerances)]
     for file in files:
-        for name, open_engine in ENGINES[file.format].items():
+        for name, engine in ENGINES[file.format].items():
             title = f"{file.format} {file.precision} on {name}"
+            run, exact = engine.open(file.data), name == REFERENCE_KERNELS
             if file.plan is None:
-                if name != REFERENCE_KERNELS:  # slow, and exact in integers only
-                    run = open_engine(file.data)
+                if not exact:  # slow, and exact in integers only
                     links.append(_float_link(f"torch = {title}", truth, [run(f) for f in feeds], tolerances))
                 continue
-            run = open_engine(file.data)
             quantized = [{k: file.plan.tensors[k].quantize(v) for k, v in f.items()} for f in feeds]
-            wanted = [_outputs(graph, run_int(file.graph, file.plan, q)) for q in quantized]
-            exact = name == REFERENCE_KERNELS
+            got = [run(q) for q in quantized]
             limits = (0, 0.0) if exact else (tolerances.lsb, tolerances.share)
-            links.append(_integer_link(f"integers = {title}", wanted, [run(q) for q in quantized], *limits))
+            wanted = [_integers(file, q, engine.kernels) for q in quantized]
+            links.append(_integer_link(f"integers = {title}", wanted, got, *limits))
+            if not exact:
+                wanted = [_integers(file, q, "reference") for q in quantized]
+                links.append(_integer_link(f"golden = {title}", wanted, got, tolerances.lsb, 1.0))
     report = ParityReport(content, tuple(links))
     broken = [link for link in links if not link.holds]
     if broken:
@@ -123,6 +127,11 @@ def check(
         )
         raise ParityError(f"content {content!r}: {said}")
     return report
+
+
+def _integers(file: ExportedFile, feeds: Feeds, kernels: Kernels) -> Feeds:
+    assert file.plan is not None
+    return _outputs(file.graph, run_int(file.graph, file.plan, feeds, kernels))
 
 
 def _outputs(graph: Graph, tensors: Feeds) -> Feeds:

@@ -1,8 +1,9 @@
 """Executes a graph with numpy, in float and in integers: the oracle of every exported file.
 
 `run_int` is bit for bit what TFLite's reference kernels compute from the same `QuantPlan` (tested), so the
-golden vectors of int8 variants come from here and engines are measured against it. It is not a runtime;
-yet it is vectorised, a 180x320 frame takes about a second.
+golden vectors of int8 variants come from here. With other ``kernels`` it is, to the bit as well, what the
+engines of products compute, which round elsewhere: each is measured against its own arithmetic. It is not a
+runtime; yet it is vectorised, a 180x320 frame takes about a second.
 
     tensors = run_float(graph, {"luma": x})            # every tensor by name, float32 NHWC
     tensors = run_int(graph, plan, {"luma": q})        # the same, int8 or int16
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,10 @@ from .quant_plan import LIMITS, QuantPlan, TensorQuant, weight_of, weights_of
 
 Array: TypeAlias = NDArray[Any]
 Tensors: TypeAlias = dict[str, Array]
+# "reference": TFLite's reference kernels, which round twice. "optimized": LiteRT's built-in ones, whose
+# convolutions take ties of the second rounding upwards. "float": XNNPACK and ONNX Runtime, which rescale in
+# floating point and round once, ties to even. Only int8 tells them apart.
+Kernels: TypeAlias = Literal["reference", "optimized", "float"]
 _ADD_SHIFT = {"int8": 20, "int16": 15}
 
 
@@ -49,11 +54,13 @@ def run_float(graph: Graph, feeds: Mapping[str, Array]) -> Tensors:
     return tensors
 
 
-def run_int(graph: Graph, plan: QuantPlan, feeds: Mapping[str, Array]) -> Tensors:
+def run_int(
+    graph: Graph, plan: QuantPlan, feeds: Mapping[str, Array], kernels: Kernels = "reference"
+) -> Tensors:
     """Every tensor of the quantized graph for quantized ``feeds``, in the plan's dtypes."""
     tensors = _checked(graph, feeds, {p.name: plan.tensors[p.name].dtype for p in graph.inputs})
     for op in graph.ops:
-        tensors[op.output] = _int_op(op, plan, [tensors[name] for name in op.inputs])
+        tensors[op.output] = _int_op(op, plan, [tensors[name] for name in op.inputs], kernels)
     return tensors
 
 
@@ -110,7 +117,7 @@ def _float_op(op: Op, xs: list[Array]) -> Array:
     return (0.5 + 0.5 * np.tanh(0.5 * xs[0].astype(np.float64))).astype(np.float32)
 
 
-def _int_op(op: Op, plan: QuantPlan, xs: list[Array]) -> Array:
+def _int_op(op: Op, plan: QuantPlan, xs: list[Array], kernels: Kernels) -> Array:
     if isinstance(op, (Concat, DepthToSpace, Reshape)):
         return _copy_op(op, xs)
     out = plan.tensors[op.output]
@@ -118,7 +125,7 @@ def _int_op(op: Op, plan: QuantPlan, xs: list[Array]) -> Array:
         return out.quantize(op.value)
     ins = [plan.tensors[name] for name in op.inputs]
     if isinstance(op, Conv2D):
-        return _int_conv(op, plan, xs[0], ins[0], out)
+        return _int_conv(op, plan, xs[0], ins[0], out, kernels)
     if isinstance(op, TransposeConv2D):
         acc = _cells(xs[0].astype(np.float64) - ins[0].zero_point, weight_of(op, plan).astype(np.float64))
         real = np.float64(ins[0].scale) * np.asarray(plan.weights[op.output], np.float64) / out.scale
@@ -126,6 +133,9 @@ def _int_op(op: Op, plan: QuantPlan, xs: list[Array]) -> Array:
         y = rescale(acc.astype(np.int64), *fx.quantize_multiplier(real)) + out.zero_point
         return _saturated(y, out)
     values = [x.astype(np.int64) - quant.zero_point for x, quant in zip(xs, ins)]
+    if kernels == "float" and {q.dtype for q in (*ins, out)} == {"int8"}:
+        reals = [value * np.float64(quant.scale) for value, quant in zip(values, ins)]
+        return _saturated(np.rint(_float_op(op, reals) / out.scale) + out.zero_point, out)
     if isinstance(op, Requantize):
         real = fx.quantize_multiplier(np.float64(ins[0].scale) / out.scale)
         return _saturated(fx.rescale(values[0], *real) + out.zero_point, out)
@@ -139,7 +149,9 @@ def _int_op(op: Op, plan: QuantPlan, xs: list[Array]) -> Array:
     return logistic(values[0], ins[0].scale).astype(out.dtype)
 
 
-def _int_conv(op: Conv2D, plan: QuantPlan, x: Array, quant: TensorQuant, out: TensorQuant) -> Array:
+def _int_conv(
+    op: Conv2D, plan: QuantPlan, x: Array, quant: TensorQuant, out: TensorQuant, kernels: Kernels
+) -> Array:
     weight, bias = weights_of(op, plan)
     # Sums of integer products are exact in floating point while they stay below 2**24 (2**53).
     largest = np.prod(op.weight.shape[1:]) * 127 * (255 if x.dtype == np.int8 else 32768)
@@ -147,8 +159,15 @@ def _int_conv(op: Conv2D, plan: QuantPlan, x: Array, quant: TensorQuant, out: Te
     acc = _correlate(x.astype(exact) - exact(quant.zero_point), op, weight.astype(exact))
     acc = acc.astype(np.int64) + bias
     real = np.float64(quant.scale) * np.asarray(plan.weights[op.output], np.float64) / out.scale
-    rescale = fx.rescale if x.dtype == np.int8 else fx.rescale_wide
-    y = rescale(acc, *fx.quantize_multiplier(real)) + out.zero_point
+    if x.dtype != np.int8:
+        y = fx.rescale_wide(acc, *fx.quantize_multiplier(real))
+    elif kernels == "float":
+        scales = np.asarray(plan.weights[op.output], np.float32)
+        real32 = np.float32(quant.scale) * scales / np.float32(out.scale)
+        y = np.rint(acc.astype(np.float32) * real32).astype(np.int64)
+    else:
+        y = fx.rescale(acc, *fx.quantize_multiplier(real), ties_up=kernels == "optimized")
+    y = y + out.zero_point
     return _saturated(np.maximum(y, out.zero_point) if op.activation == "relu" else y, out)
 
 

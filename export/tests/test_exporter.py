@@ -89,7 +89,7 @@ def test_golden_vectors_come_out_of_every_engine(graph, tmp_path):
             arrays = {name: formats.from_layout(vectors[name], layout) for name in vectors.files}
         assert set(arrays) == {t.name for t in variant.inputs + variant.outputs}
         feeds = {t.name: arrays[t.name] for t in variant.inputs}
-        open_engine = next(iter(ENGINES[variant.engine].values()))
+        open_engine = next(iter(ENGINES[variant.engine].values())).open
         for name, got in open_engine(files[variant.file])(feeds).items():
             limit = variant.golden.max_lsb if variant.golden.max_abs is None else variant.golden.max_abs
             assert np.abs(got.astype(float) - arrays[name]).max() <= limit
