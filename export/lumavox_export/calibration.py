@@ -42,10 +42,11 @@ def calibrate(
 
     (For a network with states, `reference.stream` makes such feeds from a sequence of frames.)
     ``ranges`` fixes (lowest, highest) real value of tensors by name, and of all that share their scale;
-    the rest spans the ``percentile`` of what was seen (100: everything). What is added to a state is never
-    cut: a memory that may not move as fast as it wants is wrong for many frames. What a Sigmoid alone reads
-    spans no more than its output tells apart. ``weight_scales`` replaces the default max|w| / 127 of a
-    convolution. Tensors that are copied, not computed (both ends of DepthToSpace, all of a Concat, both ends
+    the rest spans the ``percentile`` of what was seen (100: everything). What is added to a state is not cut
+    so, since a memory that moves too slowly is wrong for many frames; yet in 8 bits its steps are no coarser
+    than the state's, or small moves would be lost for good. What a Sigmoid alone reads spans no more than its
+    output tells apart. ``weight_scales`` replaces the default max|w| / 127 of a convolution. Tensors that are
+    copied, not computed (both ends of DepthToSpace, all of a Concat, both ends
     of a state) share one scale. Raises `OptionError` for a name not in the graph.
     """
     dtype = activation_dtype(precision)
@@ -67,6 +68,10 @@ def calibrate(
         span = min(low for low, _ in spans), max(high for _, high in spans)
         quant = fixed.pop() if fixed else _quant_for(span, dtype)
         tensors.update(dict.fromkeys(members, quant))
+    if dtype == "int8":
+        for move, memory in _added_to_states(graph).items():
+            if move not in ranges and tensors[move].scale > tensors[memory].scale:
+                tensors[move] = TensorQuant(dtype, tensors[memory].scale, 0)
     scales = {
         name: weight_scales.get(name, np.abs(op.weight).max(axis=(1, 2, 3)) / 127)
         for name, op in convs.items()
@@ -147,11 +152,11 @@ def _observe(
     return spans
 
 
-def _added_to_states(graph: Graph) -> set[str]:
-    """What moves a memory from one frame to the next."""
+def _added_to_states(graph: Graph) -> dict[str, str]:
+    """What moves a memory from one frame to the next, and that memory."""
     makers = {op.output: op for op in graph.ops}
     adds = ((makers[state.output], state.input) for state in graph.states)
-    return {name for op, past in adds if isinstance(op, Add) for name in op.inputs if name != past}
+    return {name: op.output for op, past in adds if isinstance(op, Add) for name in op.inputs if name != past}
 
 
 def _read_by_sigmoid_alone(graph: Graph) -> set[str]:

@@ -14,7 +14,7 @@ from graphs import conv, picture_graph, plan_for, random_feeds, sound_graph
 from lumavox.errors import OptionError
 from lumavox_export.calibration import calibrate, largest
 from lumavox_export.errors import GraphError
-from lumavox_export.graph import Add, Graph, Port, Sigmoid, State
+from lumavox_export.graph import Add, Conv2D, Graph, Port, Sigmoid, State
 from lumavox_export.quant_plan import LIMITS, Precision, QuantPlan, TensorQuant, weights_of
 from lumavox_export.reference import run_int
 
@@ -63,21 +63,29 @@ def test_a_percentile_ignores_a_rare_outlier():
     assert calibrate(graph, [{"x": x}], percentile=99.0).tensors["x"].scale * 255 < 2
 
 
-def test_what_moves_a_memory_is_never_cut():
-    """x and y see the same rare value; y is added to the state."""
+def test_what_moves_a_memory_is_not_cut_and_in_8_bits_as_fine_as_the_memory():
+    """x sees a rare value, and so does y, which is added to a small or a large state."""
     one = (1, 1, 1, 1)
     graph = Graph(
         (Port("x", one), Port("before", one)),
-        (conv(RNG, "x", "y", one), Add("before", "y", "h")),
+        (Conv2D("x", "y", np.ones(one, np.float32), np.zeros(1, np.float32)), Add("before", "y", "h")),
         (Port("h", one),),
         (State("before", "h", 1),),
     )
-    graph = replace(graph, ops=(replace(graph.ops[0], weight=np.ones(one, np.float32)), graph.ops[1]))
     values = [1.0] * 500 + [100.0]
-    samples = [{"x": np.full(one, v, np.float32), "before": np.zeros(one, np.float32)} for v in values]
-    tensors = calibrate(graph, samples, percentile=99.0).tensors
-    assert tensors["x"].scale * 255 < 2 and tensors["h"].scale * 255 < 2
-    assert tensors["y"].scale * 255 > 99
+
+    def steps(before: float, precision: Precision) -> dict[str, float]:
+        samples = [
+            {"x": np.full(one, v, np.float32), "before": np.full(one, before, np.float32)} for v in values
+        ]
+        plan = calibrate(graph, samples, percentile=99.0, precision=precision)
+        return {name: plan.tensors[name].scale * (255 if precision == "int8" else 32767) for name in "xyh"}
+
+    large = steps(400.0, "int8")
+    assert large["x"] < 2 and 99 < large["y"] < 101
+    small = steps(3.0, "int8")
+    assert small["x"] < 2 and small["y"] == small["h"] < 6
+    assert 99 < steps(3.0, "w8a16")["y"] < 101
 
 
 @pytest.mark.parametrize("precision", ["int8", "w8a16"])
