@@ -103,7 +103,7 @@ def _quantize(
         label=f"quantize {recipe.id} {content.name}",
         workers=material.workers,
         validate=material.validate,
-        validate_every=max(1, settings.qat.steps // 5),
+        validate_every=settings.qat.steps,
     )
     return student.trained_graph(), plan
 
