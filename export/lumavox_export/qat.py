@@ -74,14 +74,16 @@ class FakeQuantGraph(nn.Module):
 
     def _looped(self, loop: Loop, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What a loop makes, frame by frame; constants have no axis of frames."""
-        made = {op.output: [] for op in loop.ops}  # type: dict[str, list[Tensor]]
+        made: dict[str, list[Tensor]] = {op.output: [] for op in loop.ops}
         inside = {*made, *(state.input for state in loop.states)}
         outside = {name: tensors[name] for op in loop.ops for name in op.inputs if name not in inside}
         signals = {name: x for name, x in outside.items() if x.dim() == 5}
         now = {name: x for name, x in outside.items() if x.dim() == 4}
-        batch = next(iter(signals.values())).shape[1]
+        any_signal = next(iter(signals.values()))
         shapes = {s.input: self.graph.shapes[s.input] for s in loop.states}
-        zeros = {name: torch.zeros(batch, c, h, w) for name, (_, h, w, c) in shapes.items()}
+        zeros = {
+            name: any_signal.new_zeros(any_signal.shape[1], c, h, w) for name, (_, h, w, c) in shapes.items()
+        }
         for frame, values in enumerate(zip(*(x.unbind(0) for x in signals.values()), strict=True)):
             now |= dict(zip(signals, values, strict=True))
             for state in loop.states:
