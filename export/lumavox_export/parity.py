@@ -36,7 +36,7 @@ class Tolerances:
 
     float_abs: float = 1e-4  # largest difference of a float output from torch
     lsb: int = 1  # largest difference of an integer output from the integer reference, in steps
-    share: float = 0.5  # part of the values of an output that may differ from the engine's own arithmetic
+    share: float = 0.01  # part of the values of an output that may differ from the engine's own arithmetic
 
 
 @dataclass(frozen=True)
