@@ -2,7 +2,7 @@
 
 Float files are measured against the family's own float function (torch), each directly, so that errors do
 not hide in a chain of small ones. Integer files are measured against `reference.run_int` with the rounding of
-the engine's kernels: LiteRT's reference kernels must equal it bit for bit, other engines (which do so on x86)
+the engine's kernels: LiteRT's reference kernels must equal it bit for bit, other engines
 must stay within the contract's steps and share. Golden vectors are rounded as the reference kernels do it; of
 these other engines must stay within the steps, as their devices will be asked. How good the quantized network
 is compared with the float one is not asked here; the quantize stage measures it.

@@ -1,8 +1,8 @@
 """Executes a graph with numpy, in float and in integers: the oracle of every exported file.
 
 `run_int` is bit for bit what TFLite's reference kernels compute from the same `QuantPlan` (tested), so the
-golden vectors of int8 variants come from here. With other ``kernels`` it is, to the bit as well, what the
-engines of products compute, which round elsewhere: each is measured against its own arithmetic. It is not a
+golden vectors of int8 variants come from here. With other ``kernels`` it is what the engines of products
+compute, which round elsewhere: each is measured against its own arithmetic. It is not a
 runtime; yet it is vectorised, a 180x320 frame takes about a second.
 
     tensors = run_float(graph, {"luma": x})            # every tensor by name, float32 NHWC
@@ -40,8 +40,9 @@ from .quant_plan import LIMITS, QuantPlan, TensorQuant, weight_of, weights_of
 Array: TypeAlias = NDArray[Any]
 Tensors: TypeAlias = dict[str, Array]
 # "reference": TFLite's reference kernels, which round twice. "optimized": LiteRT's built-in ones, whose
-# convolutions take ties of the second rounding upwards. "float": XNNPACK and ONNX Runtime, which rescale in
-# floating point and round once, ties to even. Only int8 tells them apart.
+# convolutions take ties of the second rounding upwards. "float": XNNPACK, and ONNX Runtime but for values
+# within float's error of a tie; they rescale in floating point and round once, ties to even. Only int8 tells
+# them apart.
 Kernels: TypeAlias = Literal["reference", "optimized", "float"]
 _ADD_SHIFT = {"int8": 20, "int16": 15}
 
