@@ -32,12 +32,12 @@ class FakeQuantGraph(nn.Module):
     def __init__(self, graph: Graph, plan: QuantPlan) -> None:
         super().__init__()
         kept = {name for state in graph.states for name in (state.input, state.output)}
-        free = [
-            [port.name for port in ports if port.name not in kept] for ports in (graph.inputs, graph.outputs)
-        ]
-        if [len(names) for names in free] != [1, 1]:
+        read, made = (
+            [p.name for p in ports if p.name not in kept] for ports in (graph.inputs, graph.outputs)
+        )
+        if (len(read), len(made)) != (1, 1):
             raise GraphError("quantization-aware training takes a graph of one input and one output")
-        (self.input,), (self.output,) = free
+        self.input, self.output = read[0], made[0]
         self.graph, self.plan = graph, plan
         self._order = unrolled(graph)
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()

@@ -95,7 +95,7 @@ def test_a_small_difference_in_too_many_values_is_refused():
     files = [ExportedFile("onnx", PICTURE, plan, formats.get("onnx").write(brighter, plan))]
     with pytest.raises(ParityError, match="of values"):
         check("any", PICTURE, in_float(PICTURE), FEEDS, files, Tolerances(share=0.1))
-    check("any", PICTURE, in_float(PICTURE), FEEDS, files, Tolerances(share=1.0))
+    check("any", PICTURE, in_float(PICTURE), FEEDS, files, Tolerances(share=1.0, golden_share=1.0))
 
 
 def test_a_missing_output_is_refused_and_named():

@@ -83,6 +83,25 @@ def test_integers_equal_litert_as_products_run_it_bit_for_bit_with_its_rounding(
             np.testing.assert_array_equal(got, wanted[name], err_msg=f"{engine} {name}")
 
 
+@settings(max_examples=40, deadline=None)
+@given(small_graphs())
+def test_integers_are_within_one_step_of_litert_built_in_and_default_kernels(graph):
+    """Of one operator: each output is compared given the engine's own output of the operator before."""
+    for op in graph.ops:
+        if not op.inputs or any(name not in graph.shapes for name in op.inputs):
+            continue
+        constants = tuple(o for o in graph.ops if o.output in op.inputs and not o.inputs)
+        real = tuple(dict.fromkeys(name for name in op.inputs if name not in {o.output for o in constants}))
+        ports = tuple(Port(name, graph.shapes[name]) for name in real)
+        alone = Graph(ports, (*constants, op), (Port(op.output, graph.shapes[op.output]),))
+        plan = plan_for(alone)
+        feeds = quantized(plan, random_feeds(alone, np.random.default_rng(0)))
+        wanted = run_int(alone, plan, feeds)[op.output].astype(int)
+        for resolver in ("BUILTIN_WITHOUT_DEFAULT_DELEGATES", "AUTO"):
+            got = open_tflite(TFLITE.write(alone, plan), resolver)(feeds)[op.output]
+            assert np.abs(got - wanted).max() <= 1, (resolver, op)
+
+
 @settings(max_examples=30, deadline=None)
 @given(small_graphs())
 def test_16_bit_integers_equal_litert_bit_for_bit(graph):

@@ -31,8 +31,9 @@ from ..scan import scan
 FRAMES = 3  # of features that the stem sees
 LEAST_SHARE = 0.02  # of a tensor's range that a channel fills: engines take no weights of 1000
 
-# Memories carry an engine's rounding on for a while: frames of a stream end up to 8 steps apart on speech.
-TOLERANCES = Tolerances(float_abs=1e-4, lsb=12, share=0.5)
+# One rounding to the other side in an early layer moves many values of later ones: engines are equal to their
+# own arithmetic, and differ from golden vectors, which are rounded otherwise, by some steps in most values.
+TOLERANCES = Tolerances(float_abs=1e-4, lsb=12, golden_share=1.0)
 
 
 @dataclass(frozen=True)

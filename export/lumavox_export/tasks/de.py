@@ -167,7 +167,7 @@ class _Batches:
         return torch.from_numpy(features), *(torch.from_numpy(x) for x in spectra)
 
 
-class MaskOfGraph(nn.Module):
+class _MaskOfGraph(nn.Module):
     """A drawn network as its family's module is called: features to mask logits."""
 
     def __init__(self, graph: FakeQuantGraph) -> None:
@@ -184,7 +184,7 @@ class MaskOfGraph(nn.Module):
 
 def network_of(graph: FakeQuantGraph) -> nn.Module:
     """What `Material.loss` takes, for quantization-aware training."""
-    return MaskOfGraph(graph)
+    return _MaskOfGraph(graph)
 
 
 def calibration(recipe: Recipe, material: Material, graph: Graph) -> Iterator[Feeds]:
