@@ -1,5 +1,6 @@
 """Pictures of a teacher: made once for whole pictures, cut and turned as the crops are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 import torch
 
 from lumavox_export.data.debug import make_debug_data
+from lumavox_export.errors import RecipeError
 from lumavox_export.families.sr_plain import Network
 from lumavox_export.recipe import Recipe
-from lumavox_export.tasks.sr import Material
+from lumavox_export.tasks.sr import Data, Material
 from lumavox_export.work import Work
 
 RECIPE = Path(__file__).parents[2] / "models" / "sr" / "debug" / "recipe.toml"
@@ -51,3 +53,11 @@ def test_the_loss_is_the_same_with_a_remembered_teacher_as_with_one_that_is_aske
     material.remember(teacher)
     assert np.isclose(material.loss(student, material.batch(2), share=0.3).item(), asked.item(), atol=1e-5)
     assert material.loss(student, material.batch(2)).item() != asked.item()
+
+
+def test_a_patch_larger_than_the_smallest_picture_is_refused_before_training(work: Work) -> None:
+    recipe = Recipe.load(RECIPE)
+    content = recipe.contents[0]
+    assert isinstance(content.data, Data)
+    with pytest.raises(RecipeError, match=r"patch 4000 does not fit into the smallest picture, \d+ pixels"):
+        Material(recipe, replace(content, data=replace(content.data, patch=4000)), work)

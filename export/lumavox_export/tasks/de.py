@@ -84,18 +84,20 @@ class Material:
         teacher: Network | None = None,
         share: float = 0.0,
     ) -> Tensor:
-        """Distance to the dialog, and with a teacher, ``share`` of it to the teacher's mask.
+        """Distance to the dialog, and with a teacher, ``share`` of it to the teacher's stem.
 
-        Its SNR term is a mean over the rows with dialog: ranks weigh those a little otherwise.
+        Where there is no dialog the teacher is not asked: its stem should be silence as well.
+        The SNR term is a mean over the rows with dialog: ranks weigh those a little otherwise.
         """
         features, mix, dialog = batch
         self._expansion = self._expansion.to(features.device)
-        mask = torch.sigmoid(network(features))
-        loss = self.data.loss(mask @ self._expansion.T, mix, dialog)
+        gains = torch.sigmoid(network(features)) @ self._expansion.T
+        loss = self.data.loss(gains, mix, dialog)
         if teacher is not None:
             with torch.no_grad():
-                guide = torch.sigmoid(teacher(features))
-            loss = (1 - share) * loss + share * ((mask - guide) ** 2).mean()
+                spoken = dialog.abs().amax((1, 2), keepdim=True) > 0
+                stem = mix * (torch.sigmoid(teacher(features)) @ self._expansion.T) * spoken
+            loss = (1 - share) * loss + share * self.data.loss(gains, mix, stem)
         return loss
 
     def validate(self, network: Network) -> dict[str, float]:

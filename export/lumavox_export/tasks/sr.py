@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data.sr_pairs import PairSettings, pairs, pictures, reduce, whole
+from ..errors import RecipeError
 from ..exporter import VARIANTS as VARIANTS  # the integer network first: it is several times as quick
 from ..graph import Graph
 from ..machine import Network
@@ -48,6 +49,12 @@ class Material:
         self.scale: int | float = recipe.network.scale  # type: ignore[attr-defined]
         sets = [work.dataset(name) for name in self.data.datasets]
         self.pairs = pairs(self.data.pairs, self.scale, sets, work.cache)
+        smallest = min(min(low.shape) for low, _ in self.pairs.items)
+        if self.data.patch > smallest:
+            raise RecipeError(
+                f"{recipe.id}: contents.data.patch {self.data.patch} does not fit into the smallest picture, "
+                f"{smallest} pixels after reduction by {self.scale:g}"
+            )
         self._validation: list[tuple[np.ndarray, np.ndarray]] = []
         for name in self.data.validation:
             for picture in pictures(work.dataset(name), clips=False):
