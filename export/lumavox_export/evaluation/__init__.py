@@ -26,7 +26,7 @@ from ..work import Work
 
 @dataclass(frozen=True)
 class Options:
-    """What else to measure; all but ``peers`` and ``crops`` for super-resolution only."""
+    """What else to measure: ``peers`` and ``crops`` for both tasks, ``hearing`` for de, the rest for sr."""
 
     peers: Path | None = None  # folder of other projects' networks
     pictures: tuple[Path, ...] = ()  # folders of pictures, besides the validation datasets
@@ -36,6 +36,7 @@ class Options:
     bdrate: bool = False  # bit rate saved, over Lanczos and over full resolution
     clips: tuple[Path, ...] = ()  # for ``video`` and ``bdrate``, in place of those of the datasets
     plots: Path | None = None  # where the rate-quality plots of ``bdrate`` are written
+    hearing: bool = False  # intelligibility for a hearing loss, with and without its profile
 
 
 _NOTHING_ELSE = Options()
@@ -46,7 +47,9 @@ def evaluate(recipe: Recipe, work: Work, options: Options = _NOTHING_ELSE) -> tu
 
     Raises OptionError for options that the recipe's task does not have.
     """
-    if recipe.task != "sr" and replace(options, peers=None, crops=None) != _NOTHING_ELSE:
+    if recipe.task == "sr" and options.hearing:
+        raise OptionError(f"{recipe.id}: --hearing is for dialog enhancement (task de)")
+    if recipe.task != "sr" and replace(options, peers=None, crops=None, hearing=False) != _NOTHING_ELSE:
         raise OptionError(f"{recipe.id}: --pictures, --video and --bdrate are for super-resolution (task sr)")
     made = work.out / "bundle" / "bundle"
     folder = made if made.is_dir() else recipe.folder / "bundle"

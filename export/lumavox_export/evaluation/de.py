@@ -33,6 +33,8 @@ from ..recipe import Recipe
 from ..work import Work
 from . import Options, mean, table_of
 from .de_enhancer import measure_enhancer
+from .de_hearing import SNRS_DB as HEARD_SNRS_DB
+from .de_hearing import hearing_table, measure_hearing
 from .de_peers import Peer, open_peers
 from .de_pictures import write_spectrograms
 from .de_stems import RATE_HZ, StemScore, score, summary
@@ -70,6 +72,9 @@ def measure(recipe: Recipe, bundle: Bundle, work: Work, options: Options) -> tup
         **mixes.figures(),
         **measure_enhancer(bundle, _mixes(recipe, work, 48000, 0.0), _backgrounds(recipe, work)),
     }
+    if options.hearing:
+        at_48_khz = {snr_db: _mixes(recipe, work, 48000, snr_db) for snr_db in HEARD_SNRS_DB}
+        figures["hearing"] = measure_hearing(bundle, at_48_khz)
     return figures, _table(figures)
 
 
@@ -202,4 +207,5 @@ def _table(figures: dict[str, Any]) -> str:
     ]
     knob = table_of(["level", "asked, dB", "achieved, LU"], achieved)
     named = ("remix_at_medium", "without_dialog", "lost_dialog_share", "si_sdr_against_float_db")
-    return "\n\n".join([stems, beside, knob, *(f"{key}: {figures[key]}" for key in named)])
+    heard = [hearing_table(figures["hearing"])] if "hearing" in figures else []
+    return "\n\n".join([stems, beside, knob, *heard, *(f"{key}: {figures[key]}" for key in named)])
