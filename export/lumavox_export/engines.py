@@ -75,7 +75,7 @@ class Engine:
 # Format name to engines, the one that products use first.
 ENGINES: Mapping[str, Mapping[str, Engine]] = {
     "tflite": {
-        "LiteRT": Engine(open_tflite, "float"),
+        "LiteRT": Engine(open_tflite, "xnnpack"),
         "LiteRT built-in kernels": Engine(
             partial(open_tflite, resolver="BUILTIN_WITHOUT_DEFAULT_DELEGATES"), "optimized"
         ),

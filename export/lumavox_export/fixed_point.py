@@ -1,4 +1,4 @@
-"""Fixed-point arithmetic of TFLite's reference kernels, vectorised: the small print of `reference.run_int`.
+"""Fixed-point arithmetic of TFLite's kernels and XNNPACK's sum: the small print of `reference.run_int`.
 
 Not a general fixed-point library; it holds what quantized CONV_2D, ADD, MUL and LOGISTIC need. Names and
 rounding follow tensorflow/lite/kernels/internal (common.h, reference/integer_ops) and gemmlowp's
@@ -7,6 +7,7 @@ fixedpoint.h. Everything is int64 arrays that hold int32 values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,15 @@ def rescale_wide(x: Ints, multiplier: Ints, shift: Ints) -> Ints:
     reduced = np.where(multiplier < 0x7FFF0000, (multiplier + (1 << 15)) >> 16, 0x7FFF)
     total = 15 - shift
     return (x * reduced + (np.int64(1) << (total - 1))) >> total
+
+
+def weighted_sum(xs: Sequence[Ints], scales: Sequence[np.float32]) -> Ints:
+    """XNNPACK's qs8-vadd: factors of 21 bits for the larger scale, one shift, ties upwards."""
+    shift = 21 - int(np.frexp(max(scales))[1])
+    total = sum(
+        x * np.rint(np.ldexp(np.float64(scale), shift)).astype(np.int64) for x, scale in zip(xs, scales)
+    )
+    return (np.asarray(total, np.int64) + (1 << (shift - 1))) >> shift
 
 
 def logistic_int8(x: Ints, scale: float) -> Ints:

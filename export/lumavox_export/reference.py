@@ -40,10 +40,10 @@ from .quant_plan import LIMITS, QuantPlan, TensorQuant, weight_of, weights_of
 Array: TypeAlias = NDArray[Any]
 Tensors: TypeAlias = dict[str, Array]
 # "reference": TFLite's reference kernels, which round twice. "optimized": LiteRT's built-in ones, whose
-# convolutions take ties of the second rounding upwards. "float": XNNPACK, and ONNX Runtime but for values
-# within float's error of a tie; they rescale in floating point and round once, ties to even. Only int8 tells
-# them apart.
-Kernels: TypeAlias = Literal["reference", "optimized", "float"]
+# convolutions take ties of the second rounding upwards. "xnnpack" and "float" (ONNX Runtime, but for values
+# within float's error of a tie) rescale in floating point and round once, ties to even; XNNPACK adds with
+# integers of its own. Only int8 tells them apart.
+Kernels: TypeAlias = Literal["reference", "optimized", "xnnpack", "float"]
 _ADD_SHIFT = {"int8": 20, "int16": 15}
 
 
@@ -134,9 +134,8 @@ def _int_op(op: Op, plan: QuantPlan, xs: list[Array], kernels: Kernels) -> Array
         y = rescale(acc.astype(np.int64), *fx.quantize_multiplier(real)) + out.zero_point
         return _saturated(y, out)
     values = [x.astype(np.int64) - quant.zero_point for x, quant in zip(xs, ins)]
-    if kernels == "float" and {q.dtype for q in (*ins, out)} == {"int8"}:
-        reals = [value * np.float64(quant.scale) for value, quant in zip(values, ins)]
-        return _saturated(np.rint(_float_op(op, reals) / out.scale) + out.zero_point, out)
+    if kernels in ("xnnpack", "float") and {q.dtype for q in (*ins, out)} == {"int8"}:
+        return _saturated(_rounded_once(op, values, ins, out, kernels) + out.zero_point, out)
     if isinstance(op, Requantize):
         real = fx.quantize_multiplier(np.float64(ins[0].scale) / out.scale)
         return _saturated(fx.rescale(values[0], *real) + out.zero_point, out)
@@ -148,6 +147,20 @@ def _int_op(op: Op, plan: QuantPlan, xs: list[Array], kernels: Kernels) -> Array
         return _saturated(fx.rescale(values[0] * values[1], *real) + out.zero_point, out)
     logistic = fx.logistic_int8 if out.dtype == "int8" else fx.logistic_int16
     return logistic(values[0], ins[0].scale).astype(out.dtype)
+
+
+def _rounded_once(
+    op: Op, values: list[Array], ins: list[TensorQuant], out: TensorQuant, kernels: Kernels
+) -> Array:
+    """An operator without weights as engines of products compute it."""
+    scales = [np.float32(quant.scale) for quant in ins]
+    if kernels == "xnnpack" and isinstance(op, Add):
+        return fx.weighted_sum(values, [scale / np.float32(out.scale) for scale in scales])
+    if kernels == "xnnpack" and isinstance(op, Mul):
+        product = (values[0] * values[1]).astype(np.float32)
+        return np.rint(product * (scales[0] * scales[1] / np.float32(out.scale))).astype(np.int64)
+    reals = [value * np.float64(quant.scale) for value, quant in zip(values, ins)]
+    return np.asarray(np.rint(_float_op(op, reals) / out.scale))
 
 
 def _int_conv(
@@ -162,7 +175,7 @@ def _int_conv(
     real = np.float64(quant.scale) * np.asarray(plan.weights[op.output], np.float64) / out.scale
     if x.dtype != np.int8:
         y = fx.rescale_wide(acc, *fx.quantize_multiplier(real))
-    elif kernels == "float":
+    elif kernels in ("xnnpack", "float"):
         scales = np.asarray(plan.weights[op.output], np.float32)
         real32 = np.float32(quant.scale) * scales / np.float32(out.scale)
         y = np.rint(acc.astype(np.float32) * real32).astype(np.int64)

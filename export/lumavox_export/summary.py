@@ -9,15 +9,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lumavox._files import replace_file
 from lumavox.remix import LEVELS
 
 from .errors import StageError
 from .evaluation import table_of
 from .evaluation.de import SNRS_DB
+from .evaluation.rate_quality import FULL, LADDERS, METRICS
 from .evaluation.sr import CODECS
 
 BEGIN, END = "<!-- summary: lumavox-export summary --write -->", "<!-- /summary -->"
+OURS = "streamed int8"
 
 
 def summary(models: Path) -> str:
@@ -25,7 +29,11 @@ def summary(models: Path) -> str:
     measured = [json.loads(path.read_text()) for path in models.glob("*/*/measured.json")]
     pictures = [m for m in measured if m["model"]["id"].startswith("sr/")]
     sounds = [m for m in measured if m["model"]["id"].startswith("de/")]
-    parts = [_sr(sorted(pictures, key=lambda m: (m["scale"], m["macs_per_input_pixel"])))] if pictures else []
+    pictures.sort(key=lambda m: (m["scale"], m["macs_per_input_pixel"]))
+    parts = [_sr(pictures)] if pictures else []
+    parts += [
+        table(having) for key, table in STREAMED.items() if (having := [m for m in pictures if key in m])
+    ]
     return "\n\n".join([*parts, *(_de(m) for m in sorted(sounds, key=lambda m: str(m["model"]["id"])))])
 
 
@@ -50,8 +58,13 @@ def _sr(models: list[dict[str, Any]]) -> str:
         "1920×1080 picture. RGB: the stills as 8-bit colours in and out, as RGB networks are measured; in "
         "the column before, luma is rounded to bytes on both ways."
     )
-    codecs = [name.replace("lib", "").replace("crf ", "") for name in names]
-    return f"{title}\n\n{table_of(['model', 'scale', 'MAC', 'ms', 'stills', 'RGB', *codecs], rows)}"
+    header = ["model", "scale", "MAC", "ms", "stills", "RGB", *(_short(name) for name in names)]
+    return f"{title}\n\n{table_of(header, rows)}"
+
+
+def _short(level: str) -> str:
+    """``x264 22`` of ``libx264 crf 22``."""
+    return level.replace("lib", "").replace("crf ", "")
 
 
 def _sr_row(m: dict[str, Any], names: list[str]) -> list[str]:
@@ -67,7 +80,56 @@ def _sr_row(m: dict[str, Any], names: list[str]) -> list[str]:
 
 
 def _gain(scores: dict[str, Any]) -> str:
-    return f"{scores['streamed int8']['psnr_y_db'] - scores['lanczos']['psnr_y_db']:+.2f}"
+    return f"{scores[OURS]['psnr_y_db'] - scores['lanczos']['psnr_y_db']:+.2f}"
+
+
+def _steady(models: list[dict[str, Any]]) -> str:
+    """VMAF-NEG by codec and level above Lanczos, and flicker of still regions beside bicubic."""
+    names = list(models[0]["vmaf_neg"])
+    rows = []
+    for m in models:
+        gains = [m["vmaf_neg"][n][OURS]["mean"] - m["vmaf_neg"][n]["lanczos"]["mean"] for n in names]
+        found = [m["temporal"][n] for n in names]
+        flicker = [f[OURS]["flicker"] / f["bicubic"]["flicker"] for f in found if f["bicubic"].get("flicker")]
+        told = f"{min(flicker):.2f}–{max(flicker):.2f}" if flicker else "–"
+        pulse = max((f[OURS]["i_frame_pulse_db"] for f in found if "i_frame_pulse_db" in f[OURS]), key=abs)
+        rows.append([f"`{m['model']['id']}`", *(f"{gain:+.1f}" for gain in gains), told, f"{pulse:+.2f}"])
+    title = (
+        "**In motion.** VMAF-NEG of encoded clips above Lanczos, `streamed` weights, int8; flicker of still "
+        "regions as a ratio to bicubic's (least and largest of the levels); largest I-frame pulse: what the "
+        "gain over bicubic jumps by at an I frame, dB."
+    )
+    header = ["model", *(_short(name) for name in names), "flicker", "pulse"]
+    return f"{title}\n\n{table_of(header, rows)}"
+
+
+def _bits(models: list[dict[str, Any]]) -> str:
+    """BD-rates, means over the clips."""
+    rows = []
+    for m in models:
+        clips = m["bdrate"]["clips"].values()
+        for anchor in ("lanczos", FULL):
+            cells = []
+            for codec in LADDERS:
+                found = [clip["codecs"][codec]["bd_rate"][f"{OURS} over {anchor}"] for clip in clips]
+                for metric in METRICS:
+                    numbers = [one[metric]["percent"] for one in found if "percent" in one[metric]]
+                    cells.append(f"{np.mean(numbers):+.0f} %" if len(numbers) == len(found) else "–")
+            rows.append([f"`{m['model']['id']}`", anchor, *cells])
+    title = (
+        "**Bits saved.** BD-rate of sending reduced video and enlarging it with the model, against enlarging "
+        "it with Lanczos and against sending full resolution; fewer bits are negative, – where the curves do "
+        "not overlap."
+    )
+    header = [
+        "model",
+        "against",
+        *(f"{c.removeprefix('lib')} {name}" for c in LADDERS for name in METRICS.values()),
+    ]
+    return f"{title}\n\n{table_of(header, rows)}"
+
+
+STREAMED = {"vmaf_neg": _steady, "bdrate": _bits}  # by the section of measured.json that they tell
 
 
 def _de(m: dict[str, Any]) -> str:
@@ -90,4 +152,14 @@ def _de(m: dict[str, Any]) -> str:
         f"in LU: {achieved}. Share of seconds of dialog left more than 10 dB down at 0 dB and above: "
         f"{m['lost_dialog_share']:.1%}."
     )
-    return f"{title}\n\n{table_of(['mix', *kinds], rows)}\n\n{knob}"
+    heard = f" {_heard(m['hearing'])}" if "hearing" in m else ""
+    return f"{title}\n\n{table_of(['mix', *kinds], rows)}\n\n{knob}{heard}"
+
+
+def _heard(found: dict[str, Any]) -> str:
+    scores = ", ".join(
+        f"{' → '.join(f'{value:.2f}' for value in by_sound.values())} at {snr}"
+        for snr, by_sound in found["haspi"].items()
+    )
+    names = ", then ".join(next(iter(found["haspi"].values())))
+    return f"Intelligibility for a moderate hearing loss (HASPI), {names}: {scores}."

@@ -15,7 +15,7 @@ from lumavox.errors import InputError, OptionError
 from lumavox_export import fixed_point as fx
 from lumavox_export import formats
 from lumavox_export.engines import ENGINES, open_tflite
-from lumavox_export.graph import Conv2D, DepthToSpace, Graph, Port, Sigmoid
+from lumavox_export.graph import Add, Conv2D, DepthToSpace, Graph, Mul, Port, Sigmoid
 from lumavox_export.quant_plan import QuantPlan, TensorQuant
 from lumavox_export.reference import run_float, run_int, stream
 
@@ -81,6 +81,25 @@ def test_integers_equal_litert_as_products_run_it_bit_for_bit_with_its_rounding(
         wanted = run_int(graph, plan, feeds, engine.kernels)
         for name, got in engine.open(TFLITE.write(graph, plan))(feeds).items():
             np.testing.assert_array_equal(got, wanted[name], err_msg=f"{engine} {name}")
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors round elsewhere")
+@pytest.mark.parametrize("scales", [(0.0321104, 0.0346993, 0.0453665), (0.02, 0.02, 0.02), (0.9, 0.001, 0.7)])
+@pytest.mark.parametrize("made", [Add, Mul])
+def test_every_sum_and_product_of_two_int8_values_equals_xnnpacks(made, scales):
+    """Near ties are rare: one value of hundreds, in a network that remembers, moves many others."""
+    shape = (1, 256, 256, 1)
+    graph = Graph((Port("a", shape), Port("b", shape)), (made("a", "b", "y"),), (Port("y", shape),))
+    scales = (*scales[:2], scales[2] * (100 if made is Mul else 1))
+    plan = QuantPlan(
+        "int8",
+        {n: TensorQuant("int8", float(np.float32(s)), z) for n, s, z in zip("aby", scales, (3, -100, 17))},
+        {},
+    )
+    every = np.arange(-128, 128, dtype=np.int8)
+    a, b = (x.reshape(shape) for x in np.meshgrid(every, every))
+    got = open_tflite(TFLITE.write(graph, plan))({"a": a, "b": b})["y"]
+    np.testing.assert_array_equal(got, run_int(graph, plan, {"a": a, "b": b}, "xnnpack")["y"])
 
 
 @settings(max_examples=40, deadline=None)

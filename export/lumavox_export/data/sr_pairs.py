@@ -83,6 +83,7 @@ class Pairs:
             hr = data[start + low : start + low + tall * wide].reshape(tall, wide)
             self.items.append((lr, hr))
         self.guides: list[NDArray[np.uint16]] = []  # a teacher's high resolution of each, in 1/256 level
+        self.least_side = min(min(lr.shape) for lr, _ in self.items)  # low-resolution pixels
         sizes = np.array([lr.size for lr, _ in self.items], float)
         self._weights = np.cumsum(sizes / sizes.sum())
 

@@ -49,11 +49,10 @@ class Material:
         self.scale: int | float = recipe.network.scale  # type: ignore[attr-defined]
         sets = [work.dataset(name) for name in self.data.datasets]
         self.pairs = pairs(self.data.pairs, self.scale, sets, work.cache)
-        smallest = min(min(low.shape) for low, _ in self.pairs.items)
-        if self.data.patch > smallest:
+        if self.data.patch > self.pairs.least_side:
             raise RecipeError(
                 f"{recipe.id}: contents.data.patch {self.data.patch} does not fit into the smallest picture, "
-                f"{smallest} pixels after reduction by {self.scale:g}"
+                f"{self.pairs.least_side} pixels after reduction by {self.scale:g}"
             )
         self._validation: list[tuple[np.ndarray, np.ndarray]] = []
         for name in self.data.validation:
@@ -122,7 +121,7 @@ def calibration(recipe: Recipe, material: Material, graph: Graph) -> Iterator[Fe
     """Low-resolution patches as the network meets them."""
     for step in range(max(1, recipe.quantize.calibration_samples // 16)):
         rng = np.random.default_rng([recipe.seed, 1 << 20, step])
-        low = material.pairs.batch(rng, 16, min(64, min(material.pairs.items[0][0].shape)))[0]
+        low = material.pairs.batch(rng, 16, min(64, material.pairs.least_side))[0]
         for patch in low:
             yield {graph.inputs[0].name: patch[None, :, :, None].astype(np.float32) / 255}
 
