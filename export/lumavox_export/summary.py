@@ -49,7 +49,7 @@ def write_summary(models: Path, readme: Path) -> None:
 
 def _sr(models: list[dict[str, Any]]) -> str:
     """One row per model; encoded clips by codec and level as gain over Lanczos."""
-    names = [f"{codec} crf {crf}" for codec, levels in CODECS.items() for crf in levels]
+    names = _levels()
     rows = [_sr_row(m, names) for m in models]
     title = (
         "**Picture.** int8, on the validation pictures (antialiased bicubic reduction) with `clean` weights, "
@@ -60,6 +60,10 @@ def _sr(models: list[dict[str, Any]]) -> str:
     )
     header = ["model", "scale", "MAC", "ms", "stills", "RGB", *(_short(name) for name in names)]
     return f"{title}\n\n{table_of(header, rows)}"
+
+
+def _levels() -> list[str]:
+    return [f"{codec} crf {crf}" for codec, levels in CODECS.items() for crf in levels]
 
 
 def _short(level: str) -> str:
@@ -85,7 +89,7 @@ def _gain(scores: dict[str, Any]) -> str:
 
 def _steady(models: list[dict[str, Any]]) -> str:
     """VMAF-NEG by codec and level above Lanczos, and flicker of still regions beside bicubic."""
-    names = list(models[0]["vmaf_neg"])
+    names = _levels()
     rows = []
     for m in models:
         gains = [m["vmaf_neg"][n][OURS]["mean"] - m["vmaf_neg"][n]["lanczos"]["mean"] for n in names]
