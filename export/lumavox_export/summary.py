@@ -9,15 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lumavox._files import replace_file
 from lumavox.remix import LEVELS
 
 from .errors import StageError
 from .evaluation import table_of
 from .evaluation.de import SNRS_DB
-from .evaluation.rate_quality import FULL, LADDERS, METRICS
+from .evaluation.rate_quality import FULL, LADDERS, METRICS, mean_percents
 from .evaluation.sr import CODECS
 
 BEGIN, END = "<!-- summary: lumavox-export summary --write -->", "<!-- /summary -->"
@@ -31,9 +29,11 @@ def summary(models: Path) -> str:
     sounds = [m for m in measured if m["model"]["id"].startswith("de/")]
     pictures.sort(key=lambda m: (m["scale"], m["macs_per_input_pixel"]))
     parts = [_sr(pictures)] if pictures else []
-    parts += [
-        table(having) for key, table in STREAMED.items() if (having := [m for m in pictures if key in m])
-    ]
+    for table, streamed in (
+        (_steady, [m for m in pictures if m.get("vmaf_neg")]),
+        (_bits, [m for m in pictures if m.get("bdrate", {}).get("clips")]),
+    ):
+        parts += [table(streamed)] if streamed else []
     return "\n\n".join([*parts, *(_de(m) for m in sorted(sounds, key=lambda m: str(m["model"]["id"])))])
 
 
@@ -96,8 +96,9 @@ def _steady(models: list[dict[str, Any]]) -> str:
         found = [m["temporal"][n] for n in names]
         flicker = [f[OURS]["flicker"] / f["bicubic"]["flicker"] for f in found if f["bicubic"].get("flicker")]
         told = f"{min(flicker):.2f}–{max(flicker):.2f}" if flicker else "–"
-        pulse = max((f[OURS]["i_frame_pulse_db"] for f in found if "i_frame_pulse_db" in f[OURS]), key=abs)
-        rows.append([f"`{m['model']['id']}`", *(f"{gain:+.1f}" for gain in gains), told, f"{pulse:+.2f}"])
+        pulses = [f[OURS]["i_frame_pulse_db"] for f in found if "i_frame_pulse_db" in f[OURS]]
+        pulse = f"{max(pulses, key=abs):+.2f}" if pulses else "–"
+        rows.append([f"`{m['model']['id']}`", *(f"{gain:+.1f}" for gain in gains), told, pulse])
     title = (
         "**In motion.** VMAF-NEG of encoded clips above Lanczos, `streamed` weights, int8; flicker of still "
         "regions as a ratio to bicubic's (least and largest of the levels); largest I-frame pulse: what the "
@@ -111,15 +112,10 @@ def _bits(models: list[dict[str, Any]]) -> str:
     """BD-rates, means over the clips."""
     rows = []
     for m in models:
-        clips = m["bdrate"]["clips"].values()
         for anchor in ("lanczos", FULL):
-            cells = []
-            for codec in LADDERS:
-                found = [clip["codecs"][codec]["bd_rate"][f"{OURS} over {anchor}"] for clip in clips]
-                for metric in METRICS:
-                    numbers = [one[metric]["percent"] for one in found if "percent" in one[metric]]
-                    cells.append(f"{np.mean(numbers):+.0f} %" if len(numbers) == len(found) else "–")
-            rows.append([f"`{m['model']['id']}`", anchor, *cells])
+            means = mean_percents(m["bdrate"], f"{OURS} over {anchor}")
+            told = ["–" if x is None else f"{x:+.0f} %" for x in means]
+            rows.append([f"`{m['model']['id']}`", anchor, *told])
     title = (
         "**Bits saved.** BD-rate of sending reduced video and enlarging it with the model, against enlarging "
         "it with Lanczos and against sending full resolution; fewer bits are negative, – where the curves do "
@@ -131,9 +127,6 @@ def _bits(models: list[dict[str, Any]]) -> str:
         *(f"{c.removeprefix('lib')} {name}" for c in LADDERS for name in METRICS.values()),
     ]
     return f"{title}\n\n{table_of(header, rows)}"
-
-
-STREAMED = {"vmaf_neg": _steady, "bdrate": _bits}  # by the section of measured.json that they tell
 
 
 def _de(m: dict[str, Any]) -> str:

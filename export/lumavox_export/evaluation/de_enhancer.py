@@ -46,6 +46,11 @@ def measure_enhancer(
     }
 
 
+def enhanced(enhancer: DialogEnhancer, x: Sound) -> Sound:
+    """The whole output for ``x`` ``(n,)`` at the beginning of a stream, ``(n,)``; delay removed."""
+    return np.concatenate([enhancer.process(x), enhancer.flush()])[enhancer.delay_samples :][: len(x)]
+
+
 def _opened(bundle: Bundle, channels: int = 1) -> DialogEnhancer:
     return DialogEnhancer.open(bundle, rate_hz=RATE_HZ, channels=channels, level=LEVEL)
 
@@ -84,7 +89,7 @@ def _without_dialog(bundle: Bundle, kind: str, files: Sequence[Path]) -> dict[st
         x = read_mono(path, RATE_HZ)[: ALONE_S * RATE_HZ]
         x = x * np.float32(ALONE_RMS / (np.sqrt(np.mean(x**2)) + 1e-9))
         with _opened(bundle) as enhancer:
-            out = np.concatenate([enhancer.process(x), enhancer.flush()])[enhancer.delay_samples :][: len(x)]
+            out = enhanced(enhancer, x)
         sdrs.append(min(si_sdr(out, x), 100.0))
         drifts.append(loudness_lufs(out, RATE_HZ) - loudness_lufs(x, RATE_HZ))
     return {

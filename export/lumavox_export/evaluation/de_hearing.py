@@ -8,9 +8,7 @@ means of HASPI (``intelligibility``, 0..1), played at the volume that gives the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from lumavox.audio import DialogEnhancer
 from lumavox.bundle import Bundle
@@ -19,41 +17,39 @@ from lumavox.hearing import HearingProfile
 from ..data.de_mixes import Mix
 from ..progress import progress
 from . import mean, table_of
+from .de_enhancer import LEVEL, RATE_HZ, Sound, enhanced
 from .intelligibility import haspi
 
-Sound = NDArray[np.float32]
-RATE_HZ = 48000
 PROFILE = "N3"
-LEVEL = "medium"
 SNRS_DB = (-5.0, 0.0, 5.0)
 UNTOUCHED = "as it is"
 EVERY = 8  # of how many mixes one is heard: another voice and another kind of background each time
 
 
-def measure_hearing(bundle: Bundle, mixes: Mapping[float, Sequence[Mix]]) -> dict[str, object]:
+def measure_hearing(bundle: Bundle, mixes: Mapping[float, Sequence[Mix]]) -> dict[str, Any]:
     """Mean HASPI by dialog-to-background ratio and by what is heard; ``mixes`` by ratio, at 48 kHz.
 
     Raises MissingExtraError without pyclarity.
     """
     profile = HearingProfile.parse(PROFILE)
     heard_as: dict[str, HearingProfile | None] = {LEVEL: None, f"{LEVEL}, {PROFILE}": profile}
-    found: dict[str, object] = {"profile": PROFILE, "haspi": (by_snr := {})}
-    for snr_db, of_ratio in mixes.items():
+    chosen = {snr_db: of_ratio[::EVERY] for snr_db, of_ratio in mixes.items()}
+    by_snr: dict[str, dict[str, float]] = {}
+    for snr_db, of_ratio in chosen.items():
         scores: dict[str, list[float]] = {}
-        for mix in progress(of_ratio[::EVERY], f"measuring intelligibility at {snr_db:+.0f} dB"):
+        for mix in progress(of_ratio, f"measuring intelligibility at {snr_db:+.0f} dB"):
             scores.setdefault(UNTOUCHED, []).append(haspi(mix.dialog, mix.mix, RATE_HZ, profile))
             for name, hearing in heard_as.items():
                 scores.setdefault(name, []).append(
                     haspi(mix.dialog, _remixed(bundle, mix.mix, hearing), RATE_HZ, profile)
                 )
         by_snr[f"{snr_db:+.0f} dB"] = {name: mean(values, 3) for name, values in scores.items()}
-        found["mixes"] = len(of_ratio[::EVERY])
-    return found
+    return {"profile": PROFILE, "mixes": max(map(len, chosen.values())), "haspi": by_snr}
 
 
-def hearing_table(found: Mapping[str, object]) -> str:
+def hearing_table(found: Mapping[str, Any]) -> str:
     """A row for each ratio."""
-    by_snr: Mapping[str, Mapping[str, float]] = found["haspi"]  # type: ignore[assignment]
+    by_snr: Mapping[str, Mapping[str, float]] = found["haspi"]
     names = list(next(iter(by_snr.values())))
     rows = [[snr, *(f"{scores[name]:.3f}" for name in names)] for snr, scores in by_snr.items()]
     return table_of([f"HASPI, loss {found['profile']}", *names], rows)
@@ -61,5 +57,4 @@ def hearing_table(found: Mapping[str, object]) -> str:
 
 def _remixed(bundle: Bundle, mix: Sound, hearing: HearingProfile | None) -> Sound:
     with DialogEnhancer.open(bundle, rate_hz=RATE_HZ, channels=1, level=LEVEL, hearing=hearing) as enhancer:
-        out = np.concatenate([enhancer.process(mix), enhancer.flush()])[enhancer.delay_samples :]
-    return np.asarray(out[: len(mix)], np.float32)
+        return enhanced(enhancer, mix)

@@ -147,34 +147,30 @@ def bdrate_table(found: Mapping[str, Any]) -> str:
     header = [
         "BD-rate (negative: fewer bits)",
         "clip",
-        *(f"{c} {m}" for c in _codecs() for m in METRICS.values()),
+        *(f"{c} {m}" for c in LADDERS for m in METRICS.values()),
     ]
     clips = found["clips"]
     if not clips:
         return "BD-rate: no clip is long enough"
     rows = []
     for comparison in next(iter(next(iter(clips.values()))["codecs"].values()))["bd_rate"]:
-        cells: list[list[Mapping[str, Any]]] = [
-            [
-                clip["codecs"][codec]["bd_rate"][comparison][metric]
-                for codec in _codecs()
-                for metric in METRICS
-            ]
-            for clip in clips.values()
-        ]
-        for name, row in zip(clips, cells):
-            rows.append([comparison, name, *(_cell(one) for one in row)])
-        if len(cells) > 1:
-            means = []
-            for column in zip(*cells):
-                numbers = [one["percent"] for one in column if "percent" in one]
-                means.append(f"{np.mean(numbers):+.1f} %" if len(numbers) == len(column) else "-")
-            rows.append([comparison, "mean", *means])
+        for name, clip in clips.items():
+            rows.append([comparison, name, *(_cell(one) for one in _row(clip, comparison))])
+        if len(clips) > 1:
+            means = mean_percents(found, comparison)
+            rows.append([comparison, "mean", *("-" if x is None else f"{x:+.1f} %" for x in means)])
     return table_of(header, rows)
 
 
-def _codecs() -> tuple[str, ...]:
-    return tuple(LADDERS)
+def mean_percents(found: Mapping[str, Any], comparison: str) -> list[float | None]:
+    """BD-rate of "bdrate" by codec and metric, mean over the clips; None where one of them has no number."""
+    columns = zip(*(_row(clip, comparison) for clip in found["clips"].values()))
+    numbers = [[one.get("percent") for one in column] for column in columns]
+    return [None if None in column else float(np.mean(column)) for column in numbers]
+
+
+def _row(clip: Mapping[str, Any], comparison: str) -> list[Mapping[str, Any]]:
+    return [clip["codecs"][codec]["bd_rate"][comparison][metric] for codec in LADDERS for metric in METRICS]
 
 
 def _cell(one: Mapping[str, Any]) -> str:
